@@ -1,0 +1,1 @@
+"""Speech to text with Vosk; filled by the voice work."""

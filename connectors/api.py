@@ -1,0 +1,196 @@
+"""What a connector is, what it is given, and what it promises."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Protocol, runtime_checkable
+
+import aiohttp
+from msgspec import Meta, Struct
+from structlog.typing import FilteringBoundLogger
+
+from normalizer.codecs.api import Codec
+from normalizer.model import ChannelRef
+from normalizer.raw import Outbound, RawEvent
+
+
+class Receipt(Enum):
+    """How a delivery ended; given only once everything in it is durable."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    IGNORED = "ignored"
+    QUARANTINED = "quarantined"
+
+
+Sink = Callable[[RawEvent], Awaitable[Receipt]]
+"""Hands a delivery to the pipeline.
+
+Returns once every item in it is durable (broker confirm, or fsync on local disk).
+
+Raises:
+    Busy: nothing is promised; the provider must try again.
+    MalformedPayload: nothing could be made of the body, and the channel's `on_malformed` is ``reject``.
+"""
+
+
+class Sent(Struct, frozen=True):
+    """Proof of acceptance by the provider."""
+
+    provider_ids: tuple[str, ...] = ()
+
+
+Seconds = Annotated[float, Meta(gt=0)]
+Positive = Annotated[int, Meta(gt=0)]
+
+
+class ChannelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of every channel; a kind subclasses this and adds its own.
+
+    Attributes:
+        enabled: false keeps the channel in the file and out of service.
+        account: the provider's name of our side (bot name, phone number), copied to `channel.account`.
+        labels: free words copied to every event, for routing and dashboards.
+        ack_deadline_secs: answer the provider within this time, with success or "try again".
+        dedup_window_secs: how long a delivery is remembered; 0 takes the value of `[dedup]`.
+        max_bytes: the largest delivery.
+        rate_per_sec: messages sent per second; 0 is unlimited.
+        max_sends: messages sent at the same time.
+        send_attempts: tries before a message is given up.
+        send_timeout_secs: how long one try may take.
+    """
+
+    enabled: bool = True
+    account: str | None = None
+    labels: dict[str, str] = {}
+    ack_deadline_secs: Seconds = 8.0
+    dedup_window_secs: Annotated[float, Meta(ge=0)] = 0.0
+    max_bytes: Positive = 1_048_576
+    rate_per_sec: Annotated[float, Meta(ge=0)] = 0.0
+    max_sends: Positive = 8
+    send_attempts: Positive = 5
+    send_timeout_secs: Seconds = 20.0
+
+
+class Blobs(Protocol):
+    """Durable storage of bytes, addressed by content; see `gateway.blobs`."""
+
+    async def put(self, data: bytes) -> str:
+        """Store `data` and return its reference (``sha256:<hex>``) after fsync; raises `Busy` when the disk is full."""
+        ...
+
+    async def get(self, ref: str) -> bytes:
+        """Read it back; raises `KeyError`."""
+        ...
+
+
+class Context(Struct, frozen=True, kw_only=True):
+    """Shared resources, owned by the gateway and injected.
+
+    Attributes:
+        channel: the channel's identity, put on every event.
+        log: bound to the channel.
+        http: one client session for all connectors; follows no redirects by default.
+        blobs: storage for attachments and raw mails.
+        data_dir: where a connector may keep a cursor, in a folder of its own name.
+        hub: objects that several channels share (a listening port), by name.
+    """
+
+    channel: ChannelRef
+    log: FilteringBoundLogger
+    http: aiohttp.ClientSession
+    blobs: Blobs
+    data_dir: Path
+    hub: dict[str, Any]
+
+
+class Connector(Protocol):
+    """One configured channel."""
+
+    @property
+    def codec(self) -> Codec:
+        """The codec of this channel, built from its configuration."""
+        ...
+
+    async def run(self, sink: Sink) -> None:
+        """Receive until cancelled; raising or returning makes the supervisor restart it with back-off."""
+        ...
+
+    async def send(self, message: Outbound) -> Sent:
+        """Deliver one message; raises `SendError` or `Unsendable`."""
+        ...
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """An HTTP request to ``/c/<channel>``, its body read once within the size and time limits.
+
+    Attributes:
+        headers: names in lower case.
+        query: decoded; of repeated names the first.
+        path: what follows ``/c/<channel>``, without query.
+        url: as the client asked for it, for signatures that cover it.
+    """
+
+    method: str
+    path: str
+    url: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+    remote: str | None = None
+
+
+class Reply(Struct, frozen=True, kw_only=True):
+    """The HTTP answer to a `Delivery`."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "text/plain"
+    headers: dict[str, str] = {}
+
+
+@runtime_checkable
+class HttpConnector(Connector, Protocol):
+    """A connector that takes HTTP deliveries."""
+
+    async def handle(self, delivery: Delivery) -> Reply:
+        """Answer one delivery; 2xx only after it is durable. Raises nothing but `CancelledError`."""
+        ...
+
+
+@runtime_checkable
+class Prober(Protocol):
+    """A connector that can tell whether its provider accepts our settings (`channel.verify`, `omnigate check`)."""
+
+    async def verify(self) -> dict[str, Any]:
+        """Ask the provider who we are; raises `SendError`."""
+        ...
+
+
+@runtime_checkable
+class MediaSource(Protocol):
+    """A connector that can fetch media by the provider's id."""
+
+    async def fetch_media(self, provider_id: str, *, max_bytes: int) -> bytes:
+        """Download; raises `SendError`."""
+        ...
+
+
+class Capabilities(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a kind can do, as data (`channel.capabilities`).
+
+    Attributes:
+        receives: notifications it produces.
+        parts: part types it can send.
+        requests: requests it answers besides `message.send`.
+        text_max: longest text in characters; longer ones are split.
+        notes: limits in words, with the page they come from.
+    """
+
+    receives: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    requests: tuple[str, ...] = ()
+    text_max: int | None = None
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,161 @@
+"""The configuration as types; units are in the names. Reference: `config/README.md` (generated from these docstrings)."""
+
+from __future__ import annotations
+
+import socket
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from connectors.api import ChannelConfig, Positive, Seconds
+from connectors.secrets import Secret
+from gateway.broker.api import QueueSpec
+
+Listen = Annotated[
+    str, Meta(pattern=r"^(\[[0-9a-fA-F:.]*\]|[^:\s]*):\d{1,5}$", description="host:port; port 0 takes a free one")
+]
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every section."""
+
+
+class GatewaySection(Section, frozen=True, kw_only=True):
+    """`[gateway]`.
+
+    Attributes:
+        node: name of this node in logs and metrics.
+        data_dir: spool, quarantine, blobs, journal, embedded broker and dedup; must be on a local disk.
+        drain_secs: on SIGTERM, how long deliveries under way may take to finish.
+        spool_max_bytes: size limit of the spool; beyond it deliveries are answered "try again".
+        journal_days: how long `omnigate why` can look back; 0 keeps no journal.
+        uvloop: use uvloop as event loop.
+    """
+
+    node: str = field(default_factory=socket.gethostname)
+    data_dir: str = "var"
+    drain_secs: Seconds = 20.0
+    spool_max_bytes: Positive = 1_073_741_824
+    journal_days: Annotated[int, Meta(ge=0)] = 7
+    uvloop: bool = True
+
+
+class HttpSection(Section, frozen=True, kw_only=True):
+    """`[http]`: where providers deliver.
+
+    Attributes:
+        listen: address of ``/c/<channel>``.
+        public_url: how providers reach it (`https://gw.example`), for signed media links and URL signatures.
+        max_connections: further connections wait in the kernel.
+        max_in_flight: deliveries in the pipeline; beyond it the answer is 503.
+        header_timeout_secs: a client that has not sent its headers by then is cut off; also the keep-alive time.
+        body_timeout_secs: the same for the body.
+        trusted_proxies: addresses or networks whose X-Forwarded-For is believed.
+    """
+
+    listen: Listen = "127.0.0.1:8080"
+    public_url: str | None = None
+    max_connections: Positive = 4096
+    max_in_flight: Positive = 4096
+    header_timeout_secs: Seconds = 30.0
+    body_timeout_secs: Seconds = 15.0
+    trusted_proxies: tuple[str, ...] = ()
+
+
+class AdminSection(Section, frozen=True, kw_only=True):
+    """`[admin]`: health, metrics, console, API.
+
+    Attributes:
+        listen: keep it off the internet.
+        token: bearer token of ``/api``; without one a random token is written to ``<data_dir>/admin-token``.
+    """
+
+    listen: Listen = "127.0.0.1:8081"
+    token: Secret | None = None
+
+
+class BrokerSection(Section, frozen=True, kw_only=True):
+    """`[broker]`.
+
+    Attributes:
+        url: ``embedded:`` (SQLite in `data_dir`), or ``env:``/``file:`` reference to, or plain, ``amqp://`` / ``amqps://`` URL.
+        queues: declared at start and bound to `gw.events`.
+        publish_timeout_secs: without a confirm by then the message goes to the spool.
+        max_unconfirmed: publishes without confirm; beyond it messages go to the spool.
+        retain_hours: embedded only: how long events stay for `omnigate tail --from-start`.
+        history_hours: RabbitMQ only: keep a stream `gw.history` of this many hours for `tail --from-start`; 0 keeps none.
+    """
+
+    url: str = "embedded:"
+    queues: tuple[QueueSpec, ...] = ()
+    publish_timeout_secs: Seconds = 3.0
+    max_unconfirmed: Positive = 20_000
+    retain_hours: Annotated[float, Meta(gt=0)] = 72.0
+    history_hours: Annotated[float, Meta(ge=0)] = 0.0
+
+
+class DedupSection(Section, frozen=True, kw_only=True):
+    """`[dedup]`.
+
+    Attributes:
+        url: ``embedded:`` (SQLite in `data_dir`, one machine), or ``redis://`` / ``rediss://`` (several nodes).
+        window_secs: how long a delivery is remembered; at least the provider's retry horizon.
+        lease_secs: how long a claim of a process that died blocks the provider's retry.
+        timeout_secs: without an answer by then the store counts as down.
+        when_down: ``unchecked`` publishes with `dedup.state = "unchecked"`; ``refuse`` answers "try again".
+    """
+
+    url: str = "embedded:"
+    window_secs: Seconds = 604_800.0
+    lease_secs: Seconds = 30.0
+    timeout_secs: Seconds = 0.5
+    when_down: Literal["unchecked", "refuse"] = "unchecked"
+
+
+class LogSection(Section, frozen=True, kw_only=True):
+    """`[log]`.
+
+    Attributes:
+        level: ``debug`` may show addresses, never message text.
+        format: ``auto`` is console on a terminal and JSON elsewhere.
+    """
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class AsrSection(Section, frozen=True, kw_only=True):
+    """`[asr]`.
+
+    Attributes:
+        models: language → Vosk model name or path.
+    """
+
+    models: dict[str, str] = {}
+
+
+class Channel(Struct, frozen=True, kw_only=True):
+    """One `[channels.<id>]` table."""
+
+    id: str
+    kind: str
+    options: ChannelConfig
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything that was read, checked and resolved.
+
+    Attributes:
+        channels: id → (kind, options of that kind), enabled or not.
+        files: every file that was read, for the watcher.
+    """
+
+    gateway: GatewaySection
+    http: HttpSection
+    admin: AdminSection
+    broker: BrokerSection
+    dedup: DedupSection
+    log: LogSection
+    asr: AsrSection
+    channels: dict[str, Channel]
+    files: tuple[str, ...]

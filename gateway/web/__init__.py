@@ -1,0 +1,1 @@
+"""The HTTP servers: deliveries on one port, operations on another."""

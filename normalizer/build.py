@@ -1,0 +1,143 @@
+"""Shorthands for codecs, so that a codec says only what is peculiar to its provider."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from normalizer import ids
+from normalizer.errors import MalformedPayload
+from normalizer.model import (
+    SCHEMA_VERSION,
+    Address,
+    Conversation,
+    EventParams,
+    Message,
+    MessageParams,
+    Party,
+    RawInfo,
+)
+from normalizer.parts import AnyPart
+from normalizer.raw import Event, RawEvent, Wire
+from normalizer.text import plain
+
+Role = Literal["customer", "agent", "bot", "system"]
+ConversationKind = Literal["direct", "group", "email", "call", "session"]
+T = TypeVar("T")
+E = TypeVar("E", bound=EventParams)
+
+
+def parse(body: bytes | msgspec.Raw, shape: type[T]) -> T:
+    """Decode JSON into `shape`; raises `MalformedPayload` with the path of the offender, never its value."""
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as exc:
+        raise MalformedPayload(str(exc) or "not JSON") from exc
+
+
+def party(
+    scheme: str, value: str, *, name: str | None = None, role: Role = "customer", locale: str | None = None
+) -> Party:
+    """Describe somebody by one address."""
+    address = Address(scheme=scheme, value=value)
+    return Party(id=ids.contact_id(scheme, value), name=name or None, role=role, locale=locale, addresses=(address,))
+
+
+def conversation(raw: RawEvent, provider_id: str, kind: ConversationKind = "direct") -> Conversation:
+    """Describe the conversation that replies to `provider_id` belong to."""
+    return Conversation(id=ids.conversation_id(raw.channel.id, provider_id), kind=kind, provider_id=provider_id)
+
+
+def event(
+    raw: RawEvent,
+    method: str,
+    shape: type[E],
+    *,
+    native_id: str,
+    scope: str = "",
+    revision: str = "",
+    normalizer: str,
+    **fields: Any,
+) -> Event:
+    """Build an event whose ids depend only on the channel and the provider's ids.
+
+    Args:
+        raw: the delivery it came in.
+        method: a notification of `normalizer.methods`.
+        shape: the type of its params.
+        native_id: the provider's id of what happened; with `scope` and `revision` it makes the dedup key.
+        scope: see `normalizer.ids.dedup_key`.
+        revision: see `normalizer.ids.dedup_key`.
+        normalizer: the codec's `version`.
+        fields: the remaining fields of `shape`.
+    """
+    noun = method.partition(".")[0]
+    key = ids.dedup_key(raw.channel.id, noun, scope, native_id, revision)
+    params = shape(
+        event_id=ids.event_id(key),
+        channel=raw.channel,
+        schema=SCHEMA_VERSION,
+        security=raw.security,
+        raw=RawInfo(normalizer=normalizer),
+        **fields,
+    )
+    return Event(method=method, params=params, key=key)
+
+
+def message(
+    raw: RawEvent,
+    *,
+    native_id: str,
+    scope: str = "",
+    sender: Party,
+    parts: Iterable[AnyPart],
+    direction: Literal["in", "out", "echo"] = "in",
+    revision: int = 0,
+    **fields: Any,
+) -> Message:
+    """Build a message of the delivery `raw`; `text` is rendered from the parts."""
+    content = tuple(parts)
+    return Message(
+        id=ids.message_id(raw.channel.id, scope, native_id),
+        provider_id=native_id,
+        sender=sender,
+        received_at=raw.received_at,
+        text=plain(content),
+        parts=content,
+        direction=direction,
+        revision=revision,
+        **fields,
+    )
+
+
+def received(
+    raw: RawEvent,
+    message: Message,
+    conversation: Conversation,
+    *,
+    scope: str = "",
+    revision: str = "",
+    updated: bool = False,
+    normalizer: str,
+    metadata: dict[str, Any] | None = None,
+) -> Event:
+    """Wrap a message in `message.received`, or `message.updated` for a later revision."""
+    return event(
+        raw,
+        "message.updated" if updated else "message.received",
+        MessageParams,
+        native_id=message.provider_id,
+        scope=scope,
+        revision=revision,
+        normalizer=normalizer,
+        message=message,
+        conversation=conversation,
+        metadata=metadata or {},
+    )
+
+
+def post(url: str, body: Any) -> Wire:
+    """Describe a JSON POST."""
+    return Wire(method="POST", url=url, headers={"Content-Type": "application/json"}, body=msgspec.json.encode(body))

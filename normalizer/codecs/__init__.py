@@ -1,0 +1,1 @@
+"""One codec per channel kind: `normalizer/codecs/<kind>.py`."""
