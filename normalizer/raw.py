@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from msgspec import Struct
 
@@ -21,6 +22,8 @@ class RawEvent(Struct, frozen=True, kw_only=True):
         content_type: as the sender declared it.
         security: how the connector proved the origin.
         meta: what the transport knew besides the body (SMTP envelope, peer …); strings only.
+        on_malformed: what becomes of a body of which nothing could be made: kept in quarantine and answered as
+            accepted (providers that repeat or disable a failing hook), or rejected (the sender must mend it).
         item: true when `body` is a single item of a batch (re-driven from quarantine), not a whole delivery.
     """
 
@@ -31,6 +34,7 @@ class RawEvent(Struct, frozen=True, kw_only=True):
     content_type: str = "application/json"
     security: Security | None = None
     meta: dict[str, str] = {}
+    on_malformed: Literal["quarantine", "reject"] = "quarantine"
     item: bool = False
 
 

@@ -1,4 +1,7 @@
-"""What a broker is to the gateway: publish, consume, answer, watch. Implemented by RabbitMQ and by SQLite (`embedded:`)."""
+"""What a broker is to the gateway: publish, consume, answer, watch.
+
+Implemented by RabbitMQ (`gateway.broker.rabbit`) and by SQLite (`gateway.broker.embedded`).
+"""
 
 from __future__ import annotations
 
@@ -138,7 +141,7 @@ class Broker(Protocol):
         """Keep connected and declared until cancelled; reconnects by itself, with back-off."""
         ...
 
-    async def wait_ready(self, timeout: float) -> bool:
+    async def wait_ready(self, timeout: float) -> bool:  # noqa: ASYNC109 -- part of the contract
         """Wait for `ready`, at most `timeout` seconds; tell whether it came."""
         ...
 
@@ -169,7 +172,7 @@ class Broker(Protocol):
         """
         ...
 
-    async def call(self, routing_key: str, body: bytes, *, method: str, timeout: float) -> bytes:
+    async def call(self, routing_key: str, body: bytes, *, method: str, timeout: float) -> bytes:  # noqa: ASYNC109
         """Send a request to `gw.commands` and return the answer; raises `TimeoutError`, `BrokerUnavailable`."""
         ...
 

@@ -1,4 +1,7 @@
-"""The configuration as types; units are in the names. Reference: `config/README.md` (generated from these docstrings)."""
+"""The configuration as types; units are in the names.
+
+`config/README.md`, the reference, is generated from these docstrings.
+"""
 
 from __future__ import annotations
 
@@ -78,12 +81,14 @@ class BrokerSection(Section, frozen=True, kw_only=True):
     """`[broker]`.
 
     Attributes:
-        url: ``embedded:`` (SQLite in `data_dir`), or ``env:``/``file:`` reference to, or plain, ``amqp://`` / ``amqps://`` URL.
+        url: ``embedded:`` (SQLite in `data_dir`), or an ``amqp://`` / ``amqps://`` URL, or ``env:`` / ``file:``
+            where it stands.
         queues: declared at start and bound to `gw.events`.
         publish_timeout_secs: without a confirm by then the message goes to the spool.
         max_unconfirmed: publishes without confirm; beyond it messages go to the spool.
         retain_hours: embedded only: how long events stay for `omnigate tail --from-start`.
-        history_hours: RabbitMQ only: keep a stream `gw.history` of this many hours for `tail --from-start`; 0 keeps none.
+        history_hours: RabbitMQ only: keep a stream `gw.history` of this many hours for `tail --from-start`; 0 keeps
+            none.
     """
 
     url: str = "embedded:"
