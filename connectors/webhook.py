@@ -1,0 +1,178 @@
+"""Everything an HTTP webhook channel needs except what is peculiar to it.
+
+A kind subclasses `WebhookConnector`, names its `codec` and overrides `verify`; most override `url_and_headers`
+and `provider_id` as well, so that they can send.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import ClassVar, Generic, Literal, TypeVar
+
+from connectors.api import ChannelConfig, Context, Delivery, Reply, Sent, Sink
+from connectors.errors import Busy, SendError, Unauthorized
+from connectors.http import Answer, call, refusal
+from normalizer.codecs.api import Codec
+from normalizer.errors import MalformedPayload
+from normalizer.model import Security
+from normalizer.raw import Outbound, RawEvent, Wire
+
+UNFINISHED_MAX = 1024
+"""Messages of several requests, broken off half-way, whose progress is remembered for the next try."""
+
+ACCEPTED = Reply()
+NOT_ALLOWED = Reply(status=405, body=b"method_not_allowed", headers={"Allow": "POST"})
+NOT_RUNNING = Reply(status=503, body=b"busy", headers={"Retry-After": "1"})
+FAILED = Reply(status=500, body=b"internal")
+
+
+class WebhookConfig(ChannelConfig, frozen=True, kw_only=True):
+    """Options of every channel that a provider delivers to by HTTP.
+
+    Attributes:
+        api_base: where the provider's API is; change it for a proxy or a test server.
+    """
+
+    api_base: str = ""
+
+
+C = TypeVar("C", bound=WebhookConfig)
+
+
+class WebhookConnector(Generic[C]):
+    """Base class: verify, hand over, answer; encode, post, classify.
+
+    `handle` takes what it needs from the instance before it first waits, so a delivery that is under way
+    when a reload replaces the connector still ends as it would have.
+
+    Attributes:
+        codec: of the channel; set by the subclass.
+        on_malformed: what becomes of a body of which nothing could be made, see `RawEvent`.
+        accepted: the answer to a delivery that is durable.
+        hide: values that must not show up in an error, such as a token that is part of the URL.
+    """
+
+    codec: Codec
+    on_malformed: ClassVar[Literal["quarantine", "reject"]] = "quarantine"
+    accepted: ClassVar[Reply] = ACCEPTED
+    hide: tuple[str, ...] = ()
+
+    def __init__(self, config: C, context: Context) -> None:
+        """Keep the options and the shared resources."""
+        self.config = config
+        self.context = context
+        self._channel = context.channel
+        self._kind = context.channel.type
+        self._sink: Sink | None = None
+        self._unfinished: dict[str, tuple[str | None, ...]] = {}
+
+    def verify(self, delivery: Delivery) -> Security:
+        """Authenticate a delivery and say how; there is no permissive default, every kind overrides this.
+
+        Return one shared `Security`, not a new one per delivery.
+
+        Raises:
+            Unauthorized: always, here.
+        """
+        raise Unauthorized("this channel kind verifies no deliveries")
+
+    async def run(self, sink: Sink) -> None:
+        """Take deliveries until cancelled."""
+        self._sink = sink
+        try:
+            await self.background()
+        finally:
+            self._sink = None
+
+    async def background(self) -> None:
+        """Run beside the deliveries until cancelled; waits for ever unless a kind has work to do."""
+        await asyncio.Event().wait()
+
+    async def handle(self, delivery: Delivery) -> Reply:
+        """Answer one delivery; see `HttpConnector`."""
+        if delivery.method != "POST":
+            return NOT_ALLOWED
+        sink = self._sink
+        if sink is None:
+            return NOT_RUNNING
+        try:
+            raw = RawEvent(
+                channel=self._channel,
+                kind=self._kind,
+                body=delivery.body,
+                received_at=datetime.now(UTC),
+                content_type=delivery.headers.get("content-type", "application/json"),
+                security=self.verify(delivery),
+                on_malformed=self.on_malformed,
+            )
+            await sink(raw)
+        except Exception as exc:  # noqa: BLE001 -- the border to the outside: whatever it is, the provider gets an answer
+            return self.failure(exc)
+        return self.accepted
+
+    def failure(self, exc: Exception) -> Reply:
+        """Choose the answer to a delivery that was not accepted; nothing of the reason is shown outside."""
+        match exc:
+            case Unauthorized(status=status, code=code):
+                return Reply(status=status, body=code.encode())
+            case MalformedPayload(code=code):
+                return Reply(status=400, body=code.encode())
+            case Busy(retry_after=seconds):
+                return Reply(status=503, body=b"busy", headers={"Retry-After": str(max(1, round(seconds)))})
+            case _:
+                self.context.log.error("delivery_failed", error=type(exc).__name__, exc_info=exc)
+                return FAILED
+
+    async def send(self, message: Outbound) -> Sent:
+        """Perform what the codec renders, in order; a second try goes on where the first was broken off.
+
+        Raises:
+            SendError: by the provider's answer.
+            Unsendable: the channel cannot express the message.
+        """
+        done = list(self._unfinished.pop(message.id, ()))
+        wires = tuple(self.codec.encode(message))
+        for wire in wires[len(done) :]:
+            try:
+                answer = await self.request(wire)
+            except SendError as exc:
+                if done and exc.retryable:
+                    self._remember(message.id, tuple(done))
+                raise
+            done.append(self.provider_id(answer))
+        return Sent(provider_ids=tuple(native for native in done if native is not None))
+
+    def _remember(self, message_id: str, done: tuple[str | None, ...]) -> None:
+        if len(self._unfinished) >= UNFINISHED_MAX:
+            del self._unfinished[next(iter(self._unfinished))]
+        self._unfinished[message_id] = done
+
+    async def request(self, wire: Wire) -> Answer:
+        """Perform one request and return its answer if it is a success; raises `SendError`."""
+        url, headers = self.url_and_headers(wire)
+        answer = await call(
+            self.context.http,
+            wire.method,
+            url,
+            headers=headers,
+            body=wire.body or None,
+            timeout=self.config.send_timeout_secs,
+        )
+        error = self.classify(answer)
+        if error is not None:
+            raise error
+        return answer
+
+    def url_and_headers(self, wire: Wire) -> tuple[str, dict[str, str]]:
+        """Complete a request with the base URL; a kind adds its credentials here."""
+        url = wire.url if wire.url.startswith(("https://", "http://")) else self.config.api_base.rstrip("/") + wire.url
+        return url, wire.headers
+
+    def classify(self, answer: Answer) -> SendError | None:
+        """Tell what an answer means, None for success; overridden where the provider says more than the status."""
+        return refusal(answer, hide=self.hide)
+
+    def provider_id(self, answer: Answer) -> str | None:
+        """Read the id the provider gave the message; None when it gives none."""
+        return None
