@@ -14,7 +14,10 @@ from msgspec import Struct
 
 from normalizer.errors import OmniError
 
+INTAKE = "gw.intake"
+"""Where events are published; hands them to `EVENTS` and `TAP` (see `gateway.broker.topology`)."""
 EVENTS = "gw.events"
+TAP = "gw.tap"
 COMMANDS = "gw.commands"
 DEAD = "gw.dlx"
 UNROUTED = "gw.unrouted"
@@ -54,6 +57,7 @@ class Publication(Struct, kw_only=True, eq=False):
         headers: `channel_id, channel_type, conversation_id, seq, dedup_key, schema …`; str or int values.
         persistent: false only for what may be lost (partial transcripts).
         expiration_ms: time to live in queues, or None.
+        exchange: `INTAKE` for events, `COMMANDS` for requests, empty for an answer to the queue `routing_key`.
         reply_to, correlation_id: for requests and answers.
     """
 
@@ -63,7 +67,7 @@ class Publication(Struct, kw_only=True, eq=False):
     method: str
     timestamp: int
     headers: dict[str, str | int]
-    exchange: str = EVENTS
+    exchange: str = INTAKE
     persistent: bool = True
     expiration_ms: int | None = None
     reply_to: str | None = None
@@ -135,6 +139,11 @@ class Broker(Protocol):
     @property
     def problem(self) -> str | None:
         """Why it is not ready, in words; None when it is."""
+        ...
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What is wrong with the layout although publishing works, one sentence each (a queue with other arguments …)."""
         ...
 
     async def run(self) -> None:
