@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from structlog.typing import FilteringBoundLogger
 
 from normalizer.codecs.api import Codec
+from normalizer.methods import Params
 from normalizer.model import ChannelRef
 from normalizer.raw import Outbound, RawEvent
 
@@ -164,8 +165,27 @@ class HttpConnector(Connector, Protocol):
 class Prober(Protocol):
     """A connector that can tell whether its provider accepts our settings (`channel.verify`, `omnigate check`)."""
 
-    async def verify(self) -> dict[str, Any]:
+    async def probe(self) -> dict[str, Any]:
         """Ask the provider who we are; raises `SendError`."""
+        ...
+
+
+@runtime_checkable
+class Performer(Protocol):
+    """A connector that answers requests besides `message.send` (`Capabilities.requests`)."""
+
+    async def perform(self, method: str, params: Params) -> dict[str, Any]:
+        """Answer ``message.edit``, ``message.delete``, ``reaction.send``, ``typing.send`` or ``receipt.send``.
+
+        Args:
+            method: the request's name.
+            params: its params, decoded by `normalizer.methods.REQUESTS`; `to` is filled in where the caller gave only
+                a `conversation`.
+
+        Raises:
+            SendError: by the provider's answer.
+            Unsendable: the channel does not know the method, or cannot express the content.
+        """
         ...
 
 
