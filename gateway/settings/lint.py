@@ -1,0 +1,160 @@
+"""What a single value cannot show: settings that contradict each other or promise what cannot be kept."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+from msgspec.structs import fields
+
+from gateway.settings.model import Settings
+
+BROKERS = ("embedded:", "amqp://", "amqps://")
+STORES = ("embedded:", "redis://", "rediss://")
+QUEUES = ("quorum", "classic", "stream")
+ANYWHERE = {"", "0.0.0.0", "[::]", "[::0]"}  # noqa: S104 -- compared with, not bound to
+PORT_MAX = 65_535
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """A problem or, when not `fatal`, a warning.
+
+    Attributes:
+        path: the key to mend.
+        also: further sections it was derived from.
+    """
+
+    path: str
+    message: str
+    hint: str = ""
+    fatal: bool = True
+    also: tuple[str, ...] = ()
+
+    @property
+    def concerns(self) -> set[str]:
+        """Sections whose own problems make this finding meaningless."""
+        return {self.path.partition(".")[0], *self.also}
+
+
+def lint(settings: Settings) -> Iterator[Finding]:
+    """Yield everything that is wrong or odd about settings whose single values are right."""
+    yield from _urls(settings)
+    yield from _listeners(settings)
+    yield from _deadlines(settings)
+    yield from _queues(settings)
+    yield from _proxies(settings)
+    if not any(channel.options.enabled for channel in settings.channels.values()):
+        yield Finding(path="channels", message="no channel is enabled; nothing can come in", fatal=False)
+
+
+def _urls(settings: Settings) -> Iterator[Finding]:
+    for name, url, schemes in (
+        ("broker", settings.broker.url, BROKERS),
+        ("dedup", settings.dedup.url, STORES),
+    ):
+        if not url.startswith(schemes) or (url.startswith("embedded:") and url != "embedded:"):
+            yield Finding(path=f"{name}.url", message="is none of " + ", ".join(schemes))
+            continue
+        try:
+            urlsplit(url).port  # noqa: B018 -- raises on a port that is none
+        except ValueError as exc:
+            yield Finding(path=f"{name}.url", message=f"is not a URL: {exc}")
+    public = settings.http.public_url
+    if public is not None and not (public.startswith(("https://", "http://")) and urlsplit(public).netloc):
+        yield Finding(path="http.public_url", message="is not an http:// or https:// URL")
+
+
+def _listeners(settings: Settings) -> Iterator[Finding]:
+    """Find ports that two owners want; channels of one kind may share a listener, spelled the same way."""
+    taken: list[tuple[str, str, str]] = []
+    for owner, path, address in _addresses(settings):
+        host, port = _split(address)
+        if not port.isdecimal() or int(port) > PORT_MAX:
+            yield Finding(path=path, message=f"expected host:port with a port of at most {PORT_MAX}, got {address!r}")
+            continue
+        for other_owner, other_path, other in taken:
+            shared = owner == other_owner and address == other
+            if port != "0" and not shared and _overlap((host, port), _split(other)):
+                yield Finding(path=path, message=f"{address} is taken by {other_path} ({other})", also=(other_owner,))
+        taken.append((owner, path, address))
+
+
+def _addresses(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """List (owner, path, address) of everything that listens."""
+    yield "http", "http.listen", settings.http.listen
+    yield "admin", "admin.listen", settings.admin.listen
+    for channel in settings.channels.values():
+        if channel.options.enabled:
+            for path, address in _listens(channel.options, f"channels.{channel.id}"):
+                yield channel.kind, path, address
+
+
+def _listens(options: Struct, path: str) -> Iterator[tuple[str, str]]:
+    for item in fields(options):
+        value: Any = getattr(options, item.name)
+        if item.name == "listen" and isinstance(value, str) and value:
+            yield f"{path}.listen", value
+        elif isinstance(value, Struct):
+            yield from _listens(value, f"{path}.{item.encode_name}")
+
+
+def _split(address: str) -> tuple[str, str]:
+    host, _, port = address.rpartition(":")
+    return host, port
+
+
+def _overlap(one: tuple[str, str], two: tuple[str, str]) -> bool:
+    return int(one[1]) == int(two[1]) and (one[0] == two[0] or bool(ANYWHERE & {one[0], two[0]}))
+
+
+def _deadlines(settings: Settings) -> Iterator[Finding]:
+    """Check that deadlines shrink inwards: ack deadline > publish timeout > dedup timeout, lease > all of them."""
+    publish, store, lease = (
+        settings.broker.publish_timeout_secs,
+        settings.dedup.timeout_secs,
+        settings.dedup.lease_secs,
+    )
+    if store >= publish:
+        message = f"{store:g} s is not below broker.publish_timeout_secs ({publish:g} s)"
+        yield Finding(path="dedup.timeout_secs", message=message, fatal=False, also=("broker",))
+    for channel in settings.channels.values():
+        path, deadline = f"channels.{channel.id}.ack_deadline_secs", channel.options.ack_deadline_secs
+        if deadline >= lease:
+            message = f"{deadline:g} s is not below dedup.lease_secs ({lease:g} s)"
+            hint = "another process could take the same delivery for new while this one still works on it"
+            yield Finding(path=path, message=message, hint=hint, also=("dedup",))
+        if publish >= deadline:
+            message = f"{deadline:g} s is not above broker.publish_timeout_secs ({publish:g} s)"
+            hint = "when the broker is slow the provider is refused before the spool can take the message"
+            yield Finding(path=path, message=message, hint=hint, fatal=False, also=("broker",))
+
+
+def _queues(settings: Settings) -> Iterator[Finding]:
+    names: set[str] = set()
+    for index, queue in enumerate(settings.broker.queues):
+        path = f"broker.queues[{index}]"
+        if not queue.name or queue.name.startswith(("gw.", "amq.")):
+            yield Finding(
+                path=f"{path}.name", message=f"{queue.name!r}: empty, gw.… and amq.… names are not yours to give"
+            )
+        if queue.name in names:
+            yield Finding(path=f"{path}.name", message=f"the queue {queue.name} is declared twice")
+        if queue.type not in QUEUES:
+            yield Finding(path=f"{path}.type", message="expected one of " + ", ".join(QUEUES))
+        if not queue.bind:
+            hint = 'such as ["v1.*.*.message.#"]'
+            yield Finding(
+                path=f"{path}.bind", message="without a binding the queue stays empty", hint=hint, fatal=False
+            )
+        names.add(queue.name)
+
+
+def _proxies(settings: Settings) -> Iterator[Finding]:
+    for index, network in enumerate(settings.http.trusted_proxies):
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as exc:
+            yield Finding(path=f"http.trusted_proxies[{index}]", message=f"is not an address or network: {exc}")
