@@ -98,10 +98,8 @@ class Converter:
 
     def _list(self, value: Any, annotation: Any, path: str) -> Any:
         base, metas = strip(annotation)
-        if not isinstance(value, list):
+        if not isinstance(value, list) or (metas and not _valid(value, Annotated[list[Any], *metas])):
             return self._wrong(value, annotation, path)
-        if metas and self._leaf(value, Annotated[list[Any], *metas], path) is INVALID:
-            return INVALID
         items = [self.convert(item, get_args(base)[0], f"{path}[{index}]") for index, item in enumerate(value)]
         return INVALID if any(item is INVALID for item in items) else get_origin(base)(items)
 
@@ -123,13 +121,14 @@ class Converter:
             fitting = self._tagged(value, fitting, path)
             if not fitting:
                 return INVALID
-        for option in fitting[:-1]:
+        for option in fitting:
             scratch: list[str] = []
             trial = Converter(self._resolve, lambda path, *_, scratch=scratch: scratch.append(path))
             found = trial.convert(value, option, path)
             if not scratch:
                 return found
-        return self.convert(value, fitting[-1], path) if fitting else self._wrong(value, annotation, path)
+        inner = [option for option in fitting if isinstance(value, (dict, list)) or strip(option)[0] is Secret]
+        return self.convert(value, inner[-1], path) if inner else self._wrong(value, annotation, path)
 
     def _tagged(self, value: dict[str, Any], options: list[Any], path: str) -> list[Any]:
         """Choose among tables by their tag; untagged ones are left to be tried in turn."""
@@ -147,20 +146,27 @@ class Converter:
         return [tags[value[field]]] if value.get(str(field)) in tags else []
 
     def _leaf(self, value: Any, annotation: Any, path: str) -> Any:
-        if isinstance(value, float) and not math.isfinite(value):
+        if not _valid(value, annotation):
             return self._wrong(value, annotation, path)
-        try:
-            return msgspec.convert(value, annotation, strict=True)
-        except msgspec.ValidationError:
-            return self._wrong(value, annotation, path)
+        return msgspec.convert(value, annotation, strict=True)
 
     def _wrong(self, value: Any, annotation: Any, path: str) -> Any:
+        """Note a value of the wrong type; a string is only repeated where no secret can have slipped in."""
         base, _ = strip(annotation)
-        words = [str(arg) for arg in get_args(base)] if get_origin(base) is Literal else []
+        options = alternatives(base) if is_union(base) else [base]
+        words = [str(word) for option in options if get_origin(option) is Literal for word in get_args(option)]
         hint = nearest(value, words) if isinstance(value, str) else ""
         visible = hint or base is str or not isinstance(value, str)
         self._note(path, f"expected {describe(annotation)}, got {show(value) if visible else 'a string'}", hint)
         return INVALID
+
+
+def _valid(value: Any, annotation: Any) -> bool:
+    try:
+        msgspec.convert(value, annotation, strict=True)
+    except msgspec.ValidationError:
+        return False
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _join(path: str, key: str) -> str:

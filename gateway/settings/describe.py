@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import types
 from datetime import datetime
-from enum import Enum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from msgspec import Meta, Struct
@@ -47,24 +46,34 @@ def describe(annotation: Any) -> str:
     for meta in metas:
         if meta.description:
             return meta.description
-    return _shape(base) + "".join(_limits(meta) for meta in metas)
+    return _shape(base, " ".join(_limits(meta) for meta in metas))
 
 
-def _shape(base: Any) -> str:
+def _shape(base: Any, limits: str) -> str:
     origin, args = get_origin(base), get_args(base)
     if is_union(base):
-        return " or ".join(describe(option) for option in alternatives(base))
+        return _union(alternatives(base))
     if origin is Literal:
         return ("one of " if len(args) > 1 else "") + ", ".join(str(arg) for arg in args)
     if origin in {list, tuple, set, frozenset}:
-        return f"a list, each {describe(args[0])}" if args else "a list"
+        return f"a list of {limits}, each {describe(args[0])}" if limits else f"a list, each {describe(args[0])}"
     if origin is dict or base is dict:
         return f"a table, each value {describe(args[1])}" if args else "a table"
     if isinstance(base, type) and issubclass(base, Struct):
         return "a table"
-    if isinstance(base, type) and issubclass(base, Enum):
-        return "one of " + ", ".join(str(member.value) for member in base)
-    return SCALARS.get(base) or str(getattr(base, "__name__", base))
+    name = SCALARS.get(base) or str(getattr(base, "__name__", base))
+    return f"{name} {limits}" if limits else name
+
+
+def _union(options: list[Any]) -> str:
+    """Join alternatives with "or", tables that differ by a tag as one."""
+    tagged = [option.__struct_config__ for option in options if getattr(option, "__struct_config__", None)]
+    tags = [config.tag for config in tagged if config.tag_field]
+    words = [describe(option) for option in options]
+    if tags:
+        table = f"a table with {tagged[0].tag_field} = {' or '.join(map(str, tags))}"
+        words = [table if word == "a table" else word for word in words]
+    return " or ".join(dict.fromkeys(words))
 
 
 def _limits(meta: Meta) -> str:
@@ -73,12 +82,12 @@ def _limits(meta: Meta) -> str:
     if meta.multiple_of is not None:
         words.append(f"a multiple of {meta.multiple_of}")
     if meta.min_length is not None:
-        words.append(f"at least {meta.min_length} long")
+        words.append(f"at least {meta.min_length}")
     if meta.max_length is not None:
-        words.append(f"at most {meta.max_length} long")
+        words.append(f"at most {meta.max_length}")
     if meta.pattern is not None:
         words.append(f"matching {meta.pattern}")
-    return " " + ", ".join(words) if words else ""
+    return ", ".join(words)
 
 
 def show(value: Any) -> str:
@@ -86,7 +95,7 @@ def show(value: Any) -> str:
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list):
-        return "a list"
+        return f"a list of {len(value)}"
     if isinstance(value, bool):
         return str(value).lower()
     text = repr(value) if isinstance(value, str) else str(value)

@@ -67,6 +67,15 @@ def _urls(settings: Settings) -> Iterator[Finding]:
         yield Finding(path="http.public_url", message="is not an http:// or https:// URL")
 
 
+def has_password(url: str) -> bool:
+    """Tell whether a URL holds a password for another machine than this one."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return bool(parts.password) and parts.hostname not in {"localhost", "127.0.0.1", "::1"}
+
+
 def _listeners(settings: Settings) -> Iterator[Finding]:
     """Find ports that two owners want; channels of one kind may share a listener, spelled the same way."""
     taken: list[tuple[str, str, str]] = []

@@ -16,7 +16,7 @@ from connectors.registry import Spec
 from gateway.settings import references
 from gateway.settings.convert import INVALID, Converter
 from gateway.settings.describe import show
-from gateway.settings.lint import Finding, lint
+from gateway.settings.lint import Finding, has_password, lint
 from gateway.settings.model import Channel, Section, Settings
 from gateway.settings.problems import Problem, SettingsError, did_you_mean, shown
 from gateway.settings.sources import Sources, Table, read
@@ -80,7 +80,13 @@ def _section(sources: Sources, name: str, shape: type[Section]) -> Any:
         return shape()
     converter, value = _converter(sources, table), table.value
     if not isinstance(value, dict) or not references.is_reference(value.get("url")):
-        return converter.convert(value, shape, name)
+        made = converter.convert(value, shape, name)
+        if has_password(getattr(made, "url", "")):
+            hint = 'write url = "env:NAME" or "file:/path" and keep the whole URL there'
+            sources.warnings.append(
+                Problem(file=shown(table.file), path=f"{name}.url", message="holds a password in clear", hint=hint)
+            )
+        return made
     try:
         url = references.lookup(value["url"], table.file).reveal()
     except ValueError as exc:
