@@ -30,6 +30,12 @@ class BrokerUnavailable(OmniError):
     code, retryable = "broker_unavailable", True
 
 
+class NoSuchQueue(BrokerUnavailable):
+    """A request that no queue takes: there is no such channel, or its gateway has never run."""
+
+    code, retryable = "no_such_queue", False
+
+
 class Outcome(Enum):
     """How a publish ended.
 
@@ -143,7 +149,7 @@ class Broker(Protocol):
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What is wrong with the layout although publishing works, one sentence each (a queue with other arguments …)."""
+        """What is wrong although publishing works, one sentence each: a queue that exists with other arguments …"""
         ...
 
     async def run(self) -> None:
@@ -182,7 +188,15 @@ class Broker(Protocol):
         ...
 
     async def call(self, routing_key: str, body: bytes, *, method: str, timeout: float) -> bytes:  # noqa: ASYNC109
-        """Send a request to `gw.commands` and return the answer; raises `TimeoutError`, `BrokerUnavailable`."""
+        """Send a request to `gw.commands` and return the answer.
+
+        A request that nobody took within `timeout` seconds expires, so that nothing happens after the caller gave up.
+
+        Raises:
+            TimeoutError: no answer came in time.
+            NoSuchQueue: nobody will ever answer.
+            BrokerUnavailable: it could not be sent, or the connection was lost.
+        """
         ...
 
     async def close(self) -> None:

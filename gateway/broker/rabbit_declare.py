@@ -1,0 +1,110 @@
+"""Declaring the layout in RabbitMQ, so that one wrong queue harms only itself.
+
+RabbitMQ closes the channel on every declaration it refuses; each refusal becomes one sentence for the operator and
+the next declaration gets a new channel.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from aiormq.abc import AbstractChannel, AbstractConnection
+from aiormq.exceptions import ChannelClosed, ChannelPreconditionFailed, ConnectionClosed
+
+from gateway.broker.api import BrokerUnavailable
+from gateway.broker.topology import EXCHANGES, FEEDS, Exchange, Queue
+
+Step = Callable[[AbstractChannel], Awaitable[Any]]
+
+
+class Declarer:
+    """Declares on one connection; keeps what went wrong in `faults`.
+
+    Attributes:
+        faults: one sentence per thing that is not as it should be.
+        poisonous: queues whose declaration made RabbitMQ close the connection; skipped from then on.
+    """
+
+    def __init__(self, connection: AbstractConnection, poisonous: dict[str, str]) -> None:
+        """Take the connection and what earlier connections found out."""
+        self._connection, self.poisonous = connection, poisonous
+        self._channel: AbstractChannel | None = None
+        self.faults: list[str] = []
+
+    async def exchanges(self) -> None:
+        """Declare the exchanges; raises `BrokerUnavailable` when one is neither there nor to be had."""
+        for exchange in EXCHANGES:
+            await self._exchange(exchange)
+        for source, destination in FEEDS:
+
+            async def bind(channel: AbstractChannel, source: str = source, destination: str = destination) -> Any:
+                return await channel.exchange_bind(destination=destination, source=source)
+
+            refusal = await self._try(bind)
+            if refusal is not None:
+                raise BrokerUnavailable(f"RabbitMQ does not bind {destination} to {source}: {refusal}")
+
+    async def queues(self, queues: Iterable[Queue]) -> None:
+        """Declare and bind queues; what is refused is noted in `faults`."""
+        for queue in queues:
+            if queue.name in self.poisonous:
+                self.faults.append(self.poisonous[queue.name])
+                continue
+            try:
+                await self._queue(queue)
+            except ConnectionClosed as exc:
+                if type(exc) is not ConnectionClosed:  # a reply code of its own: not a shutdown of the broker
+                    self.poisonous[queue.name] = f"queue {queue.name} cannot be declared: {exc}"
+                raise
+
+    async def close(self) -> None:
+        """Let go of the channel; raises what aiormq raises."""
+        if self._channel is not None and not self._channel.is_closed:
+            await self._channel.close()
+
+    async def _exchange(self, exchange: Exchange) -> None:
+        name = exchange.name
+        refusal = await self._try(
+            lambda channel: channel.exchange_declare(
+                name, exchange_type=exchange.type, durable=True, arguments=exchange.arguments
+            )
+        )
+        if refusal is None:
+            return
+        if await self._try(lambda channel: channel.exchange_declare(name, passive=True)) is not None:
+            raise BrokerUnavailable(f"RabbitMQ does not declare the exchange {name}: {refusal}")
+        self.faults.append(f"exchange {name} is not as the gateway declares it: {refusal}")
+
+    async def _queue(self, queue: Queue) -> None:
+        name, arguments = queue.name, queue.arguments
+        try:
+            refusal = await self._try(lambda channel: channel.queue_declare(name, durable=True, arguments=arguments))
+        except (TypeError, ValueError, struct.error) as exc:  # pamqp cannot put it on the wire
+            self.faults.append(f"queue {name} cannot be declared: {exc}")
+            return
+        if isinstance(refusal, ChannelPreconditionFailed):
+            self.faults.append(
+                f"queue {name} exists with other arguments, or RabbitMQ does not know one: {refusal}; "
+                "make its arguments agree, or delete the queue once it is empty"
+            )
+        elif refusal is not None:
+            self.faults.append(f"queue {name} cannot be declared: {refusal}")
+        for exchange, key in queue.bindings:
+            await self._bind(name, exchange, key)
+
+    async def _bind(self, name: str, exchange: str, key: str) -> None:
+        refusal = await self._try(lambda channel: channel.queue_bind(name, exchange, key))
+        if refusal is not None:
+            self.faults.append(f"queue {name} cannot be bound to {exchange} with {key!r}: {refusal}")
+
+    async def _try(self, step: Step) -> ChannelClosed | None:
+        if self._channel is None or self._channel.is_closed:
+            self._channel = await self._connection.channel(publisher_confirms=False)
+        try:
+            await step(self._channel)
+        except ChannelClosed as exc:
+            self._channel = None
+            return exc
+        return None
