@@ -36,7 +36,7 @@ class Claim(Enum):
     DUPLICATE = "duplicate"
 
 
-class Take(Struct, frozen=True):
+class Take(Struct, frozen=True, array_like=True):
     """One event to claim.
 
     Attributes:
@@ -54,7 +54,7 @@ class Take(Struct, frozen=True):
     keep: float
 
 
-class Taken(Struct, frozen=True):
+class Taken(Struct, frozen=True, array_like=True):
     """The answer to a `Take`.
 
     Attributes:
@@ -68,7 +68,7 @@ class Taken(Struct, frozen=True):
     redelivery: int = 0
 
 
-class Done(Struct, frozen=True):
+class Done(Struct, frozen=True, array_like=True):
     """One claimed event that became durable; `keep` in seconds."""
 
     key: str

@@ -1,0 +1,159 @@
+"""Deduplication shared by several nodes, in Redis 5 or later (or what speaks its protocol and its Lua).
+
+One script run per batch does everything (`exchange.lua`), so that the cost of a round trip is shared by its items:
+about 4 µs of CPU here and 12 µs in the server per message in batches of 32. Lease times are the server's own clock;
+clocks of nodes do not matter. Redis Cluster is not supported: a batch touches keys of many slots.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from hashlib import sha1
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from redis.asyncio.connection import ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+from typing_extensions import override
+
+from dedup.api import Deduplicator, DedupUnavailable, Done, Take, Taken
+from dedup.wire import storable
+
+T = TypeVar("T")
+
+SCRIPT = Path(__file__).with_name("exchange.lua").read_bytes()
+SHA = sha1(SCRIPT).hexdigest().encode()  # noqa: S324 -- EVALSHA names scripts so
+BREAK_SECS = 1.0
+
+# What a store that does not answer looks like. RuntimeError: uvloop, writing to a transport that was just closed.
+_AWAY = (RedisError, OSError, RuntimeError, EOFError, msgspec.DecodeError)
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[Taken]).decode
+
+
+class RedisDeduplicator(Deduplicator):
+    """See `dedup.api`.
+
+    After a failure the store counts as away for a second: calls fail at once instead of costing a timeout each, then
+    one call at a time tries again.
+    """
+
+    def __init__(
+        self, url: str, *, timeout: float, prefix: str = "gw:", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Name the server.
+
+        Args:
+            url: ``redis://``, ``rediss://`` or ``unix://``, with user, password and database.
+            timeout: seconds for a whole call, including a new connection.
+            prefix: of every key; instances that shall know each other's claims share it.
+            clock: monotonic seconds.
+
+        Raises:
+            ValueError: the URL is not one of Redis.
+        """
+        self._pool: ConnectionPool = ConnectionPool.from_url(
+            url,
+            protocol=2,
+            socket_timeout=None,  # one timeout around everything instead
+            socket_connect_timeout=None,
+            retry=Retry(NoBackoff(), 0),  # a repeated exchange would meet its own claims
+        )
+        self._timeout, self._prefix, self._clock = timeout, prefix, clock
+        self._owner = uuid.uuid4().hex[:16]
+        self._away_until = 0.0
+        self._reason = ""
+
+    @override
+    async def open(self) -> None:
+        with suppress(DedupUnavailable):
+            await self._guard(lambda: self._command(b"SCRIPT", b"LOAD", SCRIPT))
+
+    @override
+    async def close(self) -> None:
+        with suppress(*_AWAY):
+            async with asyncio.timeout(self._timeout):
+                await self._pool.aclose()
+
+    @override
+    async def exchange(
+        self, takes: Sequence[Take], done: Sequence[Done] = (), released: Sequence[str] = (), *, lease: float
+    ) -> list[Taken]:
+        lease_ms = max(1, round(lease * 1000))
+        try:
+            argument = _encode((self._prefix, self._owner, lease_ms, takes, done, released))
+        except UnicodeEncodeError:
+            argument = _encode((self._prefix, self._owner, lease_ms, storable(takes), done, released))
+        return await self._guard(lambda: self._run(argument))
+
+    @override
+    async def address_of(self, conversation: str) -> str | None:
+        value = await self._get("c:", conversation)
+        return value.partition(b" ")[2].decode() or None if value else None
+
+    @override
+    async def status(self, key: str) -> str | None:
+        value = await self._get("k:", key)
+        if not value or value.startswith(b"c::"):  # given back
+            return None
+        return "claimed" if value.startswith(b"c:") else "done"
+
+    @override
+    async def recall(self, key: str) -> bytes | None:
+        return await self._get("r:", key)
+
+    @override
+    async def remember(self, key: str, value: bytes, *, keep: float) -> None:
+        millis = max(1, round(keep * 1000))
+        await self._guard(lambda: self._command(b"SET", f"{self._prefix}r:{key}", value, b"PX", millis))
+
+    async def _run(self, argument: bytes) -> list[Taken]:
+        try:
+            reply = await self._command(b"EVALSHA", SHA, 0, argument)
+        except NoScriptError:  # a new or flushed server; nothing was done yet. EVAL leaves the script there
+            reply = await self._command(b"EVAL", SCRIPT, 0, argument)
+        return _decode(reply)
+
+    async def _get(self, space: str, key: str) -> bytes | None:
+        value: bytes | None = await self._guard(lambda: self._command(b"GET", f"{self._prefix}{space}{key}"))
+        return value
+
+    async def _command(self, *words: bytes | str | int) -> Any:
+        """Send one command; a third cheaper than through `redis.asyncio.Redis`."""
+        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            await connection.send_packed_command(connection.pack_command(*words), check_health=False)
+            return await connection.read_response(disable_decoding=True)
+        finally:
+            await self._pool.release(connection)
+
+    async def _guard(self, call: Callable[[], Awaitable[T]]) -> T:
+        if self._away_until:
+            now = self._clock()
+            if now < self._away_until:
+                raise DedupUnavailable(f"Redis is away ({self._reason}); tried again every {BREAK_SECS:g} s")
+            self._away_until = now + BREAK_SECS  # let this call try, and the others wait for what it finds
+        try:
+            async with asyncio.timeout(self._timeout):
+                result = await call()
+        except _AWAY as exc:
+            self._away_until = self._clock() + BREAK_SECS
+            self._reason = _words(exc, self._timeout)
+            raise DedupUnavailable(f"Redis is away ({self._reason})") from exc
+        self._away_until = 0.0
+        return result
+
+
+def _words(exc: BaseException, timeout: float) -> str:
+    """Say what happened without a URL, which may hold a password."""
+    if isinstance(exc, TimeoutError):
+        return f"no answer within {timeout:g} s"
+    return f"{type(exc).__name__}: {exc}"
