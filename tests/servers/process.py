@@ -131,7 +131,7 @@ class Process:
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()
         self._popen.wait()
-        psutil.wait_procs(family, timeout=5)
+        wait_until(lambda: not any(map(_lives, family)), timeout=10, what=f"children of {self.pid} killed")
 
     def terminate(self, timeout: float) -> int:
         """SIGTERM, then wait for the exit code; after `timeout` seconds kill it and raise `TimeoutError`."""
@@ -156,3 +156,10 @@ def _family(pid: int) -> list[psutil.Process]:
         return psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE  # orphans are zombies until init gets round to them
+    except psutil.NoSuchProcess:
+        return False
