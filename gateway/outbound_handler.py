@@ -1,0 +1,77 @@
+"""One command from its bytes to everything that has to be said about it; only then may it be acknowledged."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from gateway.broker.api import Delivery
+from gateway.outbound_actions import FLEETING, METHODS, Actions
+from gateway.outbound_desk import Desk
+from gateway.outbound_errors import rpc_error
+from gateway.outbound_message import lane_of
+from gateway.outbound_send import MessageSend
+from gateway.outbound_sender import Progress
+from normalizer import rpc
+from normalizer.errors import OmniError
+from normalizer.rpc import Request, RpcError
+
+Dispatch = Callable[[Request], Awaitable[Any]]
+"""Answers a request that is not for the provider; raises `OmniError`."""
+
+
+class Handler:
+    """See the module."""
+
+    def __init__(self, desk: Desk, actions: Actions, dispatch: Dispatch | None = None) -> None:
+        """Work at `desk`; without `dispatch`, requests that are not for the provider are not known."""
+        self._desk, self._actions, self._dispatch = desk, actions, dispatch
+        self._send = MessageSend(desk)
+
+    async def handle(self, delivery: Delivery, progress: Progress) -> None:
+        """Do what a command asks for and report it; returns when it may be acknowledged.
+
+        Nothing is awaited before the command has its place in the line of its recipient.
+        """
+        try:
+            request = rpc.parse_request(delivery.body)
+        except RpcError as exc:
+            progress.busy = True
+            await self._desk.reports.answer(delivery, rpc.error(None, exc))
+            await self._desk.bury(delivery, exc, progress)
+            return
+        try:
+            if request.method == "message.send":
+                await self._send(delivery, request, progress)
+            elif request.method in METHODS:
+                await self._act(delivery, request, progress)
+            else:
+                await self._other(delivery, request, progress)
+        except OmniError as exc:
+            progress.busy = True
+            error = rpc_error(exc)
+            told = await self._desk.answer(delivery, request, rpc.error(request.id, error))
+            if not told and request.method not in FLEETING:  # else nobody would ever know
+                await self._desk.bury(delivery, error, progress)
+
+    async def _act(self, delivery: Delivery, request: Request, progress: Progress) -> None:
+        desk, actions = self._desk, self._actions
+        params = actions.read(request)
+        desk.own(getattr(params, "channel", desk.channel.id))
+        lane = lane_of(desk.channel.id, getattr(params, "to", None), getattr(params, "conversation", None))
+        async with desk.lanes.hold(lane):
+            value = await desk.sender.perform(
+                lambda: actions.perform(request.method, params),
+                timeout=desk.options.send_timeout_secs,
+                deadline=None,
+                progress=progress,
+                attempts=1 if request.method in FLEETING else None,
+            )
+            await desk.answer(delivery, request, rpc.result(request.id, value))
+
+    async def _other(self, delivery: Delivery, request: Request, progress: Progress) -> None:
+        if self._dispatch is None:
+            raise RpcError(rpc.METHOD_NOT_FOUND, f"there is no method {request.method!r}")
+        progress.busy = True
+        value = await self._dispatch(request)
+        await self._desk.answer(delivery, request, rpc.result(request.id, value))
