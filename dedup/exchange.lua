@@ -57,13 +57,10 @@ local function next_seq(name, take)
   if take[2] == '' then
     return 0
   end
-  local seq, address = take[4], take[3]
-  local last, known = match(have[name] or '', '^(%d+) (.*)$')
-  if last then
-    seq = math.max(seq, last + 1)
-    if address == '' then
-      address = known
-    end
+  local last, known = match(have[name] or '0 ', '^(%d+) (.*)$')
+  local seq, address = math.max(take[4], last + 1), take[3]
+  if address == '' then
+    address = known
   end
   have[name] = format('%.0f ', seq) .. address
   call('SET', name, have[name], 'EX', CONVERSATION_SECS)

@@ -192,7 +192,8 @@ async def test_owners_racing_for_the_same_keys_get_each_key_once(make: Make) -> 
     async def race(owner: Deduplicator, order: int) -> None:
         mine = keys if order % 2 else keys[::-1]
         for at in range(0, len(mine), 10):
-            answers.append(await owner.exchange([take(key, "c", now_us=1) for key in mine[at : at + 10]], lease=30))
+            batch = [take(key, "c", now_us=1) for key in mine[at : at + 10]]
+            answers.extend([await owner.exchange(batch, lease=30)])
 
     async with asyncio.TaskGroup() as group:
         for order, owner in enumerate(owners):
