@@ -1,0 +1,201 @@
+"""The process: opens the parts in order, runs them, and closes them in reverse.
+
+Order at the end (SIGTERM): listeners → deliveries under way (up to `gateway.drain_secs`) → outbound consumers →
+publisher → files. A delivery that is still not durable by then is answered "try again", never "ok".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+from gateway import logs, telemetry
+from gateway.channels import Channels
+from gateway.control import Control
+from gateway.core import Core, open_core, settled
+from gateway.redrive import redrive_loop
+from gateway.settings.diff import Changes, changes
+from gateway.settings.load import load
+from gateway.settings.model import Settings
+from gateway.settings.problems import SettingsError
+from gateway.settings.watch import watch
+from gateway.supervisor import Supervisor
+from gateway.web.admin import AdminServer
+from gateway.web.media import media_mount
+from gateway.web.public import PublicServer
+
+log = structlog.get_logger(__name__)
+
+
+class App:
+    """One process of the gateway: the only one, or worker `index` of several.
+
+    Worker 0 is the *primary*: it alone drains the spool, sends, answers requests and serves the admin port.
+    """
+
+    def __init__(self, path: Path, settings: Settings, *, index: int = 0, workers: int = 1) -> None:
+        """Take a checked configuration and the file it came from."""
+        self._path, self.settings, self._index, self._workers = path, settings, index, workers
+        self._stop = asyncio.Event()
+        self._reload = asyncio.Event()
+        self._applying = asyncio.Lock()
+        self.channels: Channels
+        self.core: Core
+
+    @property
+    def primary(self) -> bool:
+        """Whether this process does what only one may do."""
+        return self._index == 0
+
+    def stop(self) -> None:
+        """Begin the orderly end."""
+        self._stop.set()
+
+    async def run(self, started: Callable[[PublicServer], None] | None = None) -> None:
+        """Serve until `stop`; raises `OSError` when an address or a file cannot be used."""
+        loop = asyncio.get_running_loop()
+        for number, action in (
+            (signal.SIGTERM, self.stop),
+            (signal.SIGINT, self.stop),
+            (signal.SIGHUP, self._reload.set),
+        ):
+            loop.add_signal_handler(number, action)
+        async with open_core(self.settings, worker=self._index) as core, asyncio.TaskGroup() as group:
+            self.core = core
+            supervisor, channels_supervisor = Supervisor(group), Supervisor(group)
+            self.channels = Channels(core, channels_supervisor, sends=self.primary)
+            public = PublicServer(self.settings.http, self.channels.endpoints, {"/media/": media_mount(core.blobs)})
+            supervisor.start("broker", core.broker.run, stage="broker")
+            supervisor.start("pipeline", core.pipeline.run, stage="pipeline")
+            await public.start(reuse_port=self._workers > 1)
+            await self.channels.start(self.settings)
+            admin = await self._start_primary(supervisor, public) if self.primary else None
+            supervisor.start("reload", self._watch, stage="reload")
+            if started is not None:
+                started(public)
+            log.info("gateway_ready", http=public.address, channels=len(self.channels.all()))
+            await self._stop.wait()
+            await self._shut_down(public, admin, supervisor)
+
+    async def _start_primary(self, supervisor: Supervisor, public: PublicServer) -> AdminServer:
+        control = Control(self)
+        admin = AdminServer(self.settings.admin, control=control, metrics=telemetry.exposition)
+        await admin.start()
+        supervisor.start("drain", self.core.drain.run, stage="drain")
+        supervisor.start("requests", control.requests.run, stage="requests")
+        supervisor.start("redrive", lambda: redrive_loop(self.core.quarantine, self.channels), stage="redrive")
+        return admin
+
+    async def _shut_down(self, public: PublicServer, admin: AdminServer | None, supervisor: Supervisor) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.settings.gateway.drain_secs
+        log.info("gateway_draining", deliveries=self.core.gate.taken)
+        public.stop_listening()
+        if not await settled(self.core, deadline):
+            log.warning("drain_deadline_passed", deliveries=self.core.gate.taken)
+        self.core.gate.open = False
+        await public.close(max(0.1, deadline - loop.time()))
+        await self.channels.stop()
+        await supervisor.stop("reload")
+        await settled(self.core, loop.time() + 2.0)
+        if admin is not None:
+            await admin.close()
+        await supervisor.stop_all()
+        log.info("gateway_stopped")
+
+    async def reload(self) -> Changes:
+        """Read the configuration again and apply what changed in `[channels]`.
+
+        Raises:
+            SettingsError: the new configuration is refused; the old one goes on.
+        """
+        async with self._applying:
+            new = load(self._path).settings
+            diff = changes(self.settings, new)
+            await self.channels.apply(diff, new)
+            # What needs a restart keeps its old value, so that the next reload tells it again.
+            self.settings = _merge(self.settings, new)
+            if diff.restart_needed:
+                log.warning("reload_needs_restart", sections=diff.restart_needed)
+            if diff:
+                log.info("configuration_reloaded", added=diff.added, changed=diff.changed, removed=diff.removed)
+            return diff
+
+    async def _watch(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._on_signal())
+            async for _ in watch(self._path):
+                await self._try_reload("file")
+
+    async def _on_signal(self) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            await self._try_reload("signal")
+
+    async def _try_reload(self, cause: str) -> None:
+        try:
+            await self.reload()
+        except SettingsError as exc:
+            log.error("reload_refused", cause=cause, problems=[str(problem) for problem in exc.problems])  # noqa: TRY400
+
+
+def _merge(old: Settings, new: Settings) -> Settings:
+    """Take the channels of `new`, and of the rest what has been in force since the start."""
+    kept = {name: getattr(old, name) for name in Settings.__struct_fields__}
+    return Settings(**{**kept, "channels": new.channels, "files": new.files})
+
+
+def serve(path: Path, settings: Settings, *, index: int, workers: int, banner: bool) -> int:
+    """Run one process until it is told to stop; returns its exit status."""
+    logs.configure(settings.log, node=settings.gateway.node, worker=index if workers > 1 else None)
+
+    async def main() -> None:
+        app = App(path, settings, index=index, workers=workers)
+        if workers > 1:
+            _end_with_parent(app)
+        await app.run(_banner(settings) if banner else None)
+
+    factory = None
+    if settings.gateway.uvloop:
+        import uvloop  # noqa: PLC0415 -- a process that does not want it does not load it
+
+        factory = uvloop.new_event_loop
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(main())
+    except* OSError as group:
+        for exc in group.exceptions:
+            print(f"omnigate: {exc}", file=sys.stderr)  # noqa: T201 -- the last word of a process
+        return 1
+    return 0
+
+
+def _end_with_parent(app: App) -> None:
+    """Stop when the parent is gone: it holds the other end of our standard input."""
+    loop = asyncio.get_running_loop()
+
+    def gone() -> None:
+        with suppress(BlockingIOError):
+            if not os.read(0, 1):
+                loop.remove_reader(0)
+                app.stop()
+
+    os.set_blocking(0, False)
+    loop.add_reader(0, gone)
+
+
+def _banner(settings: Settings) -> Callable[[PublicServer], None]:
+    def show(public: PublicServer) -> None:
+        lines = [f"  deliveries  http://{public.address}/c/<channel>", f"  console     http://{settings.admin.listen}/"]
+        lines += [f"  channel     {channel.id} ({channel.kind})" for channel in settings.channels.values()]
+        print("\n".join(["Omnigate is up. Ctrl-C stops it.", *lines]), file=sys.stderr)  # noqa: T201
+
+    return show

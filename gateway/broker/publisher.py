@@ -1,0 +1,218 @@
+"""Publishing with confirms, in batches, on one AMQP channel.
+
+aio-pika owns the connection; this module adds what `Exchange.publish` cannot give on the hot path: one write for a
+whole batch, one walk for a confirm of many (`multiple`), no future and no task per message, and a fourth outcome:
+*unknown for now* (`Outcome.UNKNOWN`), after which the confirm may still come while the connection lives. That is what
+happens under a memory or disk alarm, where RabbitMQ stops reading and all "timed out" messages arrive later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+
+import structlog
+from aiormq.abc import AbstractConnection, ChannelFrame, ConfirmationFrameType
+from aiormq.channel import Channel
+from aiormq.exceptions import AMQPError
+from pamqp import commands as spec
+from pamqp.header import ContentHeader
+from typing_extensions import override
+
+from gateway.broker.api import BrokerUnavailable, Listener, Outcome, Publication
+from gateway.broker.frames import publish
+
+log = structlog.get_logger(__name__)
+
+FRAME_OVERHEAD = 8  # type, channel, size, end
+SCAN_SECS = 0.25  # how often outstanding publishes are looked at for their deadline
+
+
+class _Channel(Channel):
+    """An aiormq channel that hands confirms and returns to the publisher instead of to futures."""
+
+    def __init__(
+        self,
+        connection: AbstractConnection,
+        number: int,
+        *,
+        confirmed: Callable[[int, bool, bool], None],
+        returned: Callable[[str | None], None],
+    ) -> None:
+        super().__init__(connection, number, publisher_confirms=True, frame_buffer=10_000)
+        self._confirmed, self._returned = confirmed, returned
+
+    @override
+    async def _on_confirm_frame(self, frame: ConfirmationFrameType) -> None:
+        self._confirmed(
+            frame.delivery_tag or 0, bool(getattr(frame, "multiple", False)), isinstance(frame, spec.Basic.Ack)
+        )
+
+    @override
+    async def _on_return_frame(self, frame: spec.Basic.Return) -> None:
+        header = await self._get_frame()
+        if isinstance(header, ContentHeader):
+            message = await self._read_content(frame, header)
+            self._returned(message.header.properties.message_id)
+
+
+class ConfirmPublisher:
+    """See the module; made with `open`, dead once `closed` is set."""
+
+    def __init__(self, *, publish_timeout: float, max_unconfirmed: int) -> None:
+        """Use `open`."""
+        self.closed = asyncio.Event()
+        self._timeout, self._max = publish_timeout, max_unconfirmed
+        self._pending: dict[int, tuple[Publication, Listener]] = {}
+        self._deadlines: deque[tuple[float, int, int]] = deque()
+        self._returned: set[str] = set()
+        self._tag = 0
+        self._channel: Channel
+        self._body_max = 0
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @classmethod
+    async def open(
+        cls, connection: AbstractConnection, *, publish_timeout: float, max_unconfirmed: int
+    ) -> ConfirmPublisher:
+        """Open a channel in confirm mode; raises what aiormq raises."""
+        self = cls(publish_timeout=publish_timeout, max_unconfirmed=max_unconfirmed)
+        number = next(n for n in range(1, 65536) if n not in connection.channels)
+        self._channel = _Channel(connection, number, confirmed=self._on_confirm, returned=self._on_return)
+        connection.channels[number] = self._channel
+        await self._channel.open()
+        self._body_max = connection.connection_tune.frame_max - FRAME_OVERHEAD
+        self._channel.closing.add_done_callback(self._on_closed)
+        self._timer = self._loop.call_later(SCAN_SECS, self._scan)
+        return self
+
+    @property
+    def problem(self) -> str | None:
+        """Why a publish would not be sent now, or None."""
+        if self.closed.is_set() or self._channel.is_closed:
+            return "not connected"
+        if self._blocked():
+            return "the broker blocks publishers (memory or disk alarm)"
+        if len(self._pending) >= self._max:
+            return f"{len(self._pending)} publishes wait for their confirm"
+        return None
+
+    @property
+    def ready(self) -> bool:
+        """Whether a publish would be sent now."""
+        return self.problem is None
+
+    def submit(self, batch: Sequence[Publication], listener: Listener) -> None:
+        """Send a batch in order; see `Broker.submit`."""
+        if not self.ready:
+            self._loop.call_soon(listener, batch, Outcome.REFUSED)
+            return
+        payload, sent, bad = [], [], []
+        for item in batch:
+            try:
+                payload.append(publish(item, self._channel.number, self._body_max))
+            except ValueError:
+                log.exception("publish_impossible", method=item.method)
+                bad.append(item)
+            else:
+                sent.append(item)
+        if sent:
+            try:
+                self._channel.write_queue.put_nowait(ChannelFrame(payload=b"".join(payload), should_close=False))
+            except asyncio.QueueFull:
+                bad, sent = list(batch), []
+        first = self._tag + 1
+        for item in sent:
+            self._tag += 1
+            self._pending[self._tag] = (item, listener)
+        if sent:
+            self._deadlines.append((self._loop.time() + self._timeout, first, self._tag))
+        if bad:
+            self._loop.call_soon(listener, bad, Outcome.REFUSED)
+
+    async def publish(self, item: Publication) -> Outcome:
+        """Send one and wait for its outcome."""
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+
+        def settle(_: Sequence[Publication], outcome: Outcome) -> None:
+            if not future.done():
+                future.set_result(outcome)
+
+        self.submit([item], settle)
+        return await future
+
+    async def close(self) -> None:
+        """Wait for outstanding confirms, at most the publish timeout; then close the channel."""
+        deadline = self._loop.time() + self._timeout
+        while self._pending and not self.closed.is_set() and self._loop.time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # a confirm has no event of its own, and this runs once
+        try:
+            await self._channel.close(timeout=1.0)
+        except (AMQPError, OSError, TimeoutError, RuntimeError):
+            log.debug("publisher_close_failed", exc_info=True)
+        self._on_closed()
+
+    def _blocked(self) -> bool:
+        # aiormq tells "blocked" only through a coroutine; one step of it answers without waiting.
+        probe = self._channel.connection.ready()
+        try:
+            probe.send(None)
+        except StopIteration:
+            return False
+        probe.close()
+        return True
+
+    def _on_confirm(self, tag: int, multiple: bool, ack: bool) -> None:  # noqa: FBT001 -- the frame's own fields
+        tags = list(self._until(tag)) if multiple else [tag]
+        items = [self._pending.pop(known) for known in tags if known in self._pending]
+        if not ack:
+            self._report(items, Outcome.REFUSED)
+        elif self._returned:
+            for item in items:
+                unroutable = item[0].message_id in self._returned
+                self._returned.discard(item[0].message_id)
+                self._report([item], Outcome.REFUSED if unroutable else Outcome.CONFIRMED)
+        else:
+            self._report(items, Outcome.CONFIRMED)
+
+    def _until(self, tag: int) -> Iterable[int]:
+        for known in self._pending:
+            if known > tag:
+                return
+            yield known
+
+    def _on_return(self, message_id: str | None) -> None:
+        log.error("publish_unroutable", message_id=message_id)
+        if message_id is not None:
+            self._returned.add(message_id)
+
+    def _on_closed(self, *_: object) -> None:
+        if self.closed.is_set():
+            return
+        self.closed.set()
+        if self._timer is not None:
+            self._timer.cancel()
+        lost, self._pending = list(self._pending.values()), {}
+        self._report(lost, Outcome.LOST)
+
+    def _scan(self) -> None:
+        now = self._loop.time()
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, first, last = self._deadlines.popleft()
+            late = [self._pending[tag] for tag in range(first, last + 1) if tag in self._pending]
+            self._report(late, Outcome.UNKNOWN)
+        if not self.closed.is_set():
+            self._timer = self._loop.call_later(SCAN_SECS, self._scan)
+
+    @staticmethod
+    def _report(items: Iterable[tuple[Publication, Listener]], outcome: Outcome) -> None:
+        for listener, group in groupby(items, key=lambda item: item[1]):
+            listener([item for item, _ in group], outcome)
+
+
+def unavailable(exc: BaseException) -> BrokerUnavailable:
+    """Say in one line why the broker cannot be used."""
+    return BrokerUnavailable(f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__)

@@ -1,0 +1,203 @@
+"""The running channels: start, stop, swap at a reload, and say how they are."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Literal
+
+import structlog
+from msgspec import Struct
+
+from connectors.api import Connector, Context, HttpConnector
+from connectors.registry import load as load_kinds
+from gateway import telemetry
+from gateway.core import Core
+from gateway.intake import Intake
+from gateway.outbound import Outbound
+from gateway.settings.diff import Changes
+from gateway.settings.model import Channel, Settings
+from gateway.status import status_event
+from gateway.supervisor import Supervisor
+from gateway.web.public import Endpoint
+from normalizer.model import ChannelRef
+
+log = structlog.get_logger(__name__)
+
+
+class Running(Struct, eq=False):
+    """One channel at work."""
+
+    channel: Channel
+    connector: Connector
+    intake: Intake
+    service: str
+    outbound: str | None
+    state: str = "down"
+    error: str | None = None
+    paused: bool = False
+
+
+class Channels:
+    """All channels of this process; `endpoints` is what the public server looks into."""
+
+    def __init__(self, core: Core, supervisor: Supervisor, *, sends: bool) -> None:
+        """Run channels under `supervisor`; only one process of a node `sends`."""
+        self._core, self._supervisor, self._sends = core, supervisor, sends
+        self._running: dict[str, Running] = {}
+        self._generation = 0
+        self.endpoints: dict[str, Endpoint] = {}
+
+    def __getitem__(self, channel_id: str) -> Running:
+        """Return a running channel; raises `KeyError`."""
+        return self._running[channel_id]
+
+    def __contains__(self, channel_id: object) -> bool:
+        """Tell whether a channel runs."""
+        return channel_id in self._running
+
+    def all(self) -> list[Running]:
+        """Return the running channels by id."""
+        return [self._running[name] for name in sorted(self._running)]
+
+    async def start(self, settings: Settings) -> None:
+        """Start every enabled channel."""
+        for channel in settings.channels.values():
+            if channel.options.enabled:
+                await self._add(channel)
+
+    async def apply(self, diff: Changes, new: Settings) -> None:
+        """Make the running channels match `new`; those that are not in `diff` are not touched."""
+        for name in diff.removed:
+            await self._remove(name)
+        for name in [*diff.added, *diff.changed]:
+            channel = new.channels[name]
+            if name in self._running and channel.options.enabled:
+                await self._swap(channel)
+            elif channel.options.enabled:
+                await self._add(channel)
+            else:
+                await self._remove(name)
+
+    async def stop(self) -> None:
+        """Stop receiving and sending on every channel."""
+        for name in list(self._running):
+            await self._remove(name, quiet=True)
+
+    async def pause(self, channel_id: str) -> None:
+        """Take a channel out of service until `resume` or a restart; raises `KeyError`."""
+        running = self._running[channel_id]
+        if not running.paused:
+            running.paused = True
+            await self._halt(running)
+            self._report(running, "paused by an operator")
+
+    async def resume(self, channel_id: str) -> None:
+        """Put a paused channel back; raises `KeyError`."""
+        running = self._running[channel_id]
+        if running.paused:
+            del self._running[channel_id]
+            await self._add(running.channel)
+
+    async def _add(self, channel: Channel) -> None:
+        running = self._build(channel)
+        self._running[channel.id] = running
+        await self._launch(running)
+
+    async def _swap(self, channel: Channel) -> None:
+        old = self._running[channel.id]
+        new = self._build(channel)
+        http = isinstance(new.connector, HttpConnector)
+        if not http:  # it may own a port or a login: the old one lets go first
+            await self._halt(old)
+        self._running[channel.id] = new
+        await self._launch(new)
+        if http:
+            await self._halt(old)
+
+    async def _remove(self, name: str, *, quiet: bool = False) -> None:
+        running = self._running.pop(name, None)
+        if running is not None:
+            self.endpoints.pop(name, None)
+            await self._halt(running)
+            running.intake.meters.up.set(0)
+            if not quiet:
+                log.info("channel_removed", channel=name)
+
+    def _build(self, channel: Channel) -> Running:
+        core, options = self._core, channel.options
+        ref = ChannelRef(id=channel.id, type=channel.kind, account=options.account, labels=options.labels)
+        context = Context(
+            channel=ref,
+            log=structlog.get_logger("connectors").bind(channel=channel.id),
+            http=core.http,
+            blobs=core.blobs,
+            data_dir=core.data_dir,
+            hub=core.hub,
+            refused=telemetry.Meters(channel.id, channel.kind).refused,
+        )
+        connector = load_kinds()[channel.kind].build(options, context)
+        intake = Intake(
+            ref=ref,
+            codec=connector.codec,
+            config=options,
+            window_secs=core.settings.dedup.window_secs,
+            pipeline=core.pipeline,
+            quarantine=core.quarantine,
+            blobs=core.blobs,
+            gate=core.gate,
+        )
+        self._generation += 1
+        service = f"channel:{channel.id}:{self._generation}"
+        return Running(
+            channel=channel,
+            connector=connector,
+            intake=intake,
+            service=service,
+            outbound=f"outbound:{channel.id}:{self._generation}" if self._sends else None,
+        )
+
+    async def _launch(self, running: Running) -> None:
+        async def receive() -> None:
+            await running.connector.run(running.intake)
+
+        self._supervisor.start(
+            running.service, receive, stage="receive", report=lambda reason: self._report(running, reason)
+        )
+        await asyncio.sleep(0)  # the service takes its sink before the first delivery reaches it
+        if isinstance(running.connector, HttpConnector):
+            self.endpoints[running.channel.id] = Endpoint(running.connector, running.channel.options.max_bytes)
+        if running.outbound is not None:
+            outbound = Outbound(
+                channel=running.channel,
+                connector=running.connector,
+                broker=self._core.broker,
+                dedup=self._core.dedup,
+                intake=running.intake,
+            )
+            self._supervisor.start(running.outbound, outbound.run, stage="send")
+
+    async def _halt(self, running: Running) -> None:
+        await self._supervisor.stop(running.service)
+        if running.outbound is not None:
+            await self._supervisor.stop(running.outbound)
+
+    def _report(self, running: Running, reason: str | None) -> None:
+        state: Literal["ok", "down"] = "ok" if reason is None else "down"
+        running.intake.meters.up.set(reason is None)
+        if state != running.state:
+            first = reason is None and running.error is None
+            running.state, running.error = state, reason
+            if not first:  # edges only: that a channel starts is no news
+                ref, at = running.intake.ref, self._core.clock()
+                running.intake.tell(status_event(ref, state, at=at, component="receive", reason=reason))
+
+
+def describe(running: Running) -> dict[str, Any]:
+    """Say how a channel is, without secrets."""
+    return {
+        "id": running.channel.id,
+        "kind": running.channel.kind,
+        "state": "paused" if running.paused else running.state,
+        "error": running.error,
+        "labels": running.channel.options.labels,
+    }

@@ -1,0 +1,101 @@
+"""The parts that all channels share, opened and closed as one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from time import time  # noqa: TID251 -- the composition root, where the clock is injected
+from typing import Any
+
+import aiohttp
+
+from dedup.api import Deduplicator
+from dedup.embedded import EmbeddedDeduplicator
+from dedup.redis import RedisDeduplicator
+from gateway.blobs import BlobStore
+from gateway.broker.api import Broker
+from gateway.broker.connect import make_broker
+from gateway.drain import Drain
+from gateway.intake import Gate
+from gateway.journal import Journal
+from gateway.pipeline import Pipeline
+from gateway.quarantine import Quarantine
+from gateway.settings.model import DedupSection, Settings
+from gateway.spool import Spool
+
+
+class Core:
+    """Shared resources of one process; made by `open_core`."""
+
+    settings: Settings
+    data_dir: Path
+    dedup: Deduplicator
+    broker: Broker
+    spool: Spool
+    quarantine: Quarantine
+    journal: Journal
+    blobs: BlobStore
+    http: aiohttp.ClientSession
+    pipeline: Pipeline
+    drain: Drain
+    gate: Gate
+    hub: dict[str, Any]
+    clock: Callable[[], float] = staticmethod(time)
+
+
+def make_dedup(section: DedupSection, data_dir: Path) -> Deduplicator:
+    """Choose the dedup store by its URL."""
+    if section.url == "embedded:":
+        return EmbeddedDeduplicator(data_dir / "dedup.db")
+    return RedisDeduplicator(section.url, timeout=section.timeout_secs)
+
+
+@asynccontextmanager
+async def open_core(settings: Settings, *, worker: int) -> AsyncIterator[Core]:
+    """Open everything in `data_dir`, and the connections; raises `OSError` or `sqlite3.Error` when it cannot."""
+    core = Core()
+    core.settings, core.data_dir = settings, Path(settings.gateway.data_dir)
+    core.data_dir.mkdir(parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        core.spool = Spool(core.data_dir / "spool.db", max_bytes=settings.gateway.spool_max_bytes)
+        core.spool.open()
+        stack.callback(core.spool.close)
+        core.quarantine = Quarantine(core.data_dir / "quarantine.db")
+        core.quarantine.open()
+        stack.callback(core.quarantine.close)
+        core.journal = Journal(core.data_dir / "journal", worker=worker, keep_days=settings.gateway.journal_days)
+        stack.callback(core.journal.close)
+        core.blobs = BlobStore(core.data_dir)
+        core.dedup = make_dedup(settings.dedup, core.data_dir)
+        await core.dedup.open()
+        stack.push_async_callback(core.dedup.close)
+        core.http = await stack.enter_async_context(
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60), cookie_jar=aiohttp.DummyCookieJar())
+        )
+        core.broker = make_broker(settings.broker, core.data_dir, settings.gateway.node)
+        stack.push_async_callback(core.broker.close)
+        core.hub, core.gate = {}, Gate(settings.http.max_in_flight)
+        core.pipeline = Pipeline(
+            dedup=core.dedup,
+            broker=core.broker,
+            spool=core.spool,
+            journal=core.journal,
+            lease_secs=settings.dedup.lease_secs,
+            clock=time,
+            refuse_unchecked=settings.dedup.when_down == "refuse",
+        )
+        hold = settings.dedup.lease_secs
+        core.drain = Drain(core.spool, core.broker, core.journal, hold_secs=hold, clock=time)
+        yield core
+
+
+async def settled(core: Core, deadline: float) -> bool:
+    """Wait until nothing is under way, at most until `deadline` (loop time); tell whether that was reached."""
+    loop = asyncio.get_running_loop()
+    while not core.pipeline.idle or core.gate.taken:
+        if loop.time() >= deadline:
+            return False
+        await asyncio.sleep(0.01)
+    return True

@@ -1,0 +1,132 @@
+"""From the spool to the broker, in order, once the broker is back; runs in one process per spool.
+
+A row is removed only after its confirm. A row whose earlier publish may have arrived is sent with a raised
+`dedup.redelivery`, so that a consumer can tell a possible second copy from a first one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+import structlog
+
+from gateway import telemetry
+from gateway.broker.api import Broker, Outcome, Publication
+from gateway.journal import Entry, Journal
+from gateway.spool import Row, Spool
+
+log = structlog.get_logger(__name__)
+
+BATCH = 256
+IDLE_SECS = 0.25  # other processes write to the spool too
+FAIL_SECS = 1.0
+READY_SECS = 5.0
+
+
+class Drain:
+    """See the module."""
+
+    def __init__(
+        self, spool: Spool, broker: Broker, journal: Journal, *, hold_secs: float, clock: Callable[[], float]
+    ) -> None:
+        """Move rows of `spool` to `broker`; a row of unknown outcome is left alone for `hold_secs`."""
+        self._spool, self._broker, self._journal = spool, broker, journal
+        self._hold, self._clock = hold_secs, clock
+        self._draining = False
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        self._carry_over()
+        while True:
+            self._gauge()
+            if not await self._broker.wait_ready(READY_SECS):
+                continue
+            rows = await self._spool.take(BATCH)
+            if not rows:
+                self._tell(draining=False)
+                await asyncio.sleep(IDLE_SECS)
+                continue
+            self._tell(draining=True)
+            if not await self._move(rows):
+                await asyncio.sleep(FAIL_SECS)
+
+    async def _move(self, rows: Sequence[Row]) -> bool:
+        """Publish rows; True when all were confirmed."""
+        outcomes = await self._publish([_marked(row) for row in rows])
+        by = dict(zip([row.id for row in rows], outcomes, strict=True))
+        confirmed = [row for row in rows if by[row.id] is Outcome.CONFIRMED]
+        await self._spool.remove([row.id for row in confirmed])
+        for row in confirmed:
+            self._count(row)
+        self._journal.append([_entry(row, self._clock()) for row in confirmed])
+        # "Unknown" here is as good as lost: this process waits no longer for it and sends it again, marked.
+        doubtful = [row.id for row in rows if by[row.id] in {Outcome.UNKNOWN, Outcome.LOST}]
+        if doubtful:
+            await self._spool.retry_later(doubtful, possibly_sent=True)
+        refused = [row.id for row in rows if by[row.id] is Outcome.REFUSED]
+        if refused:
+            await self._spool.retry_later(refused)
+        return len(confirmed) == len(rows)
+
+    async def _publish(self, batch: list[Publication]) -> list[Outcome]:
+        outcomes: dict[Publication, Outcome] = {}
+        done = asyncio.Event()
+
+        def settle(items: Sequence[Publication], outcome: Outcome) -> None:
+            outcomes.update(dict.fromkeys(items, outcome))
+            if len(outcomes) == len(batch):
+                done.set()
+
+        self._broker.submit(batch, settle)
+        await done.wait()
+        return [outcomes[item] for item in batch]
+
+    def _carry_over(self) -> None:
+        """Receive again what a former process left behind, so that the ledger balances in this one."""
+        for (channel, kind), rows in self._spool.by_channel().items():
+            telemetry.RECEIVED.labels(channel, kind).inc(rows)
+            telemetry.SPOOLED.labels(channel, kind).inc(rows)
+
+    def _count(self, row: Row) -> None:
+        labels = (row.channel, str(row.publication.headers.get("channel_type", "")))
+        telemetry.PUBLISHED.labels(*labels).inc()
+        telemetry.SPOOLED.labels(*labels).dec()
+
+    def _gauge(self) -> None:
+        stats = self._spool.stats()
+        telemetry.SPOOL_ROWS.set(stats.rows)
+        telemetry.SPOOL_AGE.set(stats.oldest_age_secs)
+        telemetry.BROKER_UP.set(self._broker.ready)
+
+    def _tell(self, *, draining: bool) -> None:
+        if draining != self._draining:
+            self._draining = draining
+            log.info("spool_draining" if draining else "spool_empty")
+
+
+def _marked(row: Row) -> Publication:
+    """Return what to send: the row's publication, marked when a copy of it may be out already."""
+    item = row.publication
+    if not row.possibly_sent:
+        return item
+    body = msgspec.json.decode(item.body)
+    dedup = body["params"].setdefault("dedup", {})
+    dedup["redelivery"] = int(dedup.get("redelivery", 0)) + 1
+    headers = {**item.headers, "redelivery": dedup["redelivery"]}
+    return msgspec.structs.replace(item, body=msgspec.json.encode(body), headers=headers)
+
+
+def _entry(row: Row, now: float) -> Entry:
+    item = row.publication
+    return Entry(
+        ts=now,
+        channel=row.channel,
+        event_id=item.message_id,
+        message_id="",
+        provider_id="",
+        method=item.method,
+        verdict="drained",
+        detail=f"spool row {row.id}",
+    )

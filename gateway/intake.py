@@ -1,0 +1,172 @@
+"""The sink of one channel: from a delivery's bytes to a receipt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import structlog
+from msgspec.structs import replace
+
+from connectors.api import Blobs, ChannelConfig, Receipt
+from connectors.errors import Busy
+from gateway import telemetry
+from gateway.pipeline import Pipeline
+from gateway.quarantine import Quarantine
+from gateway.telemetry import Meters
+from gateway.tickets import Ticket, Waiter
+from normalizer import build
+from normalizer.codecs.api import Codec
+from normalizer.errors import MalformedPayload
+from normalizer.model import ChannelRef, MessageParams, QuarantinedParams
+from normalizer.parts import Unsupported
+from normalizer.raw import BadItem, Event, Ignored, RawEvent
+
+log = structlog.get_logger(__name__)
+
+
+class Gate:
+    """How many deliveries may be in the pipeline of this process at once; beyond it they are refused."""
+
+    __slots__ = ("limit", "open", "taken")
+
+    def __init__(self, limit: int) -> None:
+        """Allow `limit` at a time."""
+        self.limit, self.taken, self.open = limit, 0, True
+
+
+class Intake:
+    """A `connectors.api.Sink`; see there for what it promises."""
+
+    def __init__(
+        self,
+        *,
+        ref: ChannelRef,
+        codec: Codec,
+        config: ChannelConfig,
+        window_secs: float,
+        pipeline: Pipeline,
+        quarantine: Quarantine,
+        blobs: Blobs,
+        gate: Gate,
+    ) -> None:
+        """Bind the shared parts to one channel."""
+        self._codec, self._config, self._pipeline = codec, config, pipeline
+        self._quarantine, self._blobs, self._gate = quarantine, blobs, gate
+        self._keep = config.dedup_window_secs or window_secs
+        self._loop = asyncio.get_running_loop()
+        self.ref, self.meters = ref, Meters(ref.id, ref.type)
+
+    async def __call__(self, raw: RawEvent) -> Receipt:
+        """See `connectors.api.Sink`."""
+        gate, started = self._gate, self._loop.time()
+        if gate.taken >= gate.limit or not gate.open:
+            self.meters.refused("busy")
+            raise Busy(1.0)
+        gate.taken += 1
+        try:
+            return await self._accept(raw, started)
+        except Busy:
+            self.meters.refused("busy")
+            raise
+        except MalformedPayload:
+            self.meters.refused("malformed_payload")
+            raise
+        finally:
+            gate.taken -= 1
+            self.meters.accept.observe(self._loop.time() - started)
+
+    async def redrive(self, raw: RawEvent) -> str | None:
+        """Decode a quarantined delivery again; returns why it is still not understood, or None.
+
+        Raises:
+            Busy: it was understood and could not be made durable now.
+        """
+        try:
+            items = list(self._codec.decode(raw))
+        except MalformedPayload as exc:
+            return str(exc)
+        bad = [item.reason for item in items if isinstance(item, BadItem)]
+        if bad:
+            return "; ".join(bad)
+        await self._take([item for item in items if isinstance(item, Event)], raw, self._loop.time())
+        return None
+
+    def tell(self, event: Event) -> None:
+        """Publish what the gateway itself has to say about this channel."""
+        self._pipeline.submit([Ticket(event, self.meters, None, self._keep)], None)
+
+    async def _accept(self, raw: RawEvent, started: float) -> Receipt:
+        try:
+            items = list(self._codec.decode(raw))
+        except MalformedPayload as exc:
+            if raw.on_malformed == "reject":
+                raise
+            await self._keep_bad(raw, raw.body, str(exc), item=raw.item)
+            return Receipt.QUARANTINED
+        events = [item for item in items if type(item) is Event]
+        receipt = Receipt.IGNORED
+        if len(events) < len(items):
+            receipt = await self._set_aside(raw, items)
+        if not events:
+            return receipt
+        return await self._take(events, raw, started)
+
+    async def _set_aside(self, raw: RawEvent, items: Iterable[object]) -> Receipt:
+        receipt = Receipt.IGNORED
+        for item in items:
+            if isinstance(item, Ignored):
+                self.meters.received.inc()
+                self.meters.ignored(item.reason)
+            elif isinstance(item, BadItem):
+                await self._keep_bad(raw, item.body, item.reason, item=True)
+                receipt = Receipt.QUARANTINED
+        return receipt
+
+    async def _take(self, events: list[Event], raw: RawEvent, started: float) -> Receipt:
+        if self._config.keep_raw or any(_unsupported(event) for event in events):
+            events = await self._with_raw(events, raw)
+        waiter = Waiter(self._loop, len(events), started + self._config.ack_deadline_secs)
+        self._pipeline.submit([Ticket(event, self.meters, waiter, self._keep) for event in events], waiter)
+        try:
+            await waiter.future
+        finally:
+            self._pipeline.done(waiter)
+        return Receipt.ACCEPTED if waiter.fresh else Receipt.DUPLICATE
+
+    async def _with_raw(self, events: list[Event], raw: RawEvent) -> list[Event]:
+        ref = await self._blobs.put(raw.body)
+        kept = []
+        for event in events:
+            info = event.params.raw
+            if info is None or info.ref is None:
+                info = replace(info or build.raw_info(self._codec.version), ref=ref, sha256=ref.removeprefix("sha256:"))
+            kept.append(replace(event, params=replace(event.params, raw=info)))
+        return kept
+
+    async def _keep_bad(self, raw: RawEvent, body: bytes, reason: str, *, item: bool) -> None:
+        row, fresh = await self._quarantine.add(raw, body, reason, item=item)
+        self.meters.received.inc()
+        if not fresh:
+            self.meters.duplicate.inc()
+            return
+        self.meters.quarantined.inc()
+        telemetry.quarantined(raw.channel.id, row)
+        self.tell(
+            build.event(
+                raw,
+                "message.quarantined",
+                QuarantinedParams,
+                native_id=str(row),
+                scope="quarantine",
+                normalizer=self._codec.version,
+                quarantine_id=row,
+                reason=reason,
+                at=raw.received_at,
+            )
+        )
+
+
+def _unsupported(event: Event) -> bool:
+    params = event.params
+    return isinstance(params, MessageParams) and any(type(part) is Unsupported for part in params.message.parts)

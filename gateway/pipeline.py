@@ -1,0 +1,214 @@
+"""The inbound path: claim, publish or spool, commit, receipt; in batches.
+
+Guarantee: `submit` ends a delivery with success only after each of its items was confirmed by the broker, or is on
+local disk (fsync), or is known to be there from before. Everything else ends as `Busy`, and the provider still has it.
+
+One loop does one round trip to the dedup store at a time; whatever arrives meanwhile shares the next one, so the
+batches grow with the load and no timer is needed. A cycle commits what became durable, then claims what is new, then
+publishes the new in order. While a conversation has rows in the spool, or on their way there, its new messages follow
+them, so that order holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from dedup.api import Claim, Deduplicator, DedupUnavailable, Take, Taken
+from gateway import envelope, telemetry
+from gateway.broker.api import Broker, Outcome, Publication
+from gateway.journal import Journal
+from gateway.settlement import Settlement
+from gateway.spool import Spool
+from gateway.spooling import Spooling
+from gateway.tickets import Stage, Ticket, Verdict, Waiter
+
+log = structlog.get_logger(__name__)
+
+MOST = 256  # items per round trip: bounds the latency a batch adds
+RETRY_SECS = 0.02  # how often a claim held elsewhere is asked for again
+SWEEP_SECS = 0.25  # how often deadlines are looked at
+
+
+class Pipeline:
+    """See the module; one per worker process."""
+
+    def __init__(
+        self,
+        *,
+        dedup: Deduplicator,
+        broker: Broker,
+        spool: Spool,
+        journal: Journal,
+        lease_secs: float,
+        clock: Callable[[], float],
+        refuse_unchecked: bool = False,
+    ) -> None:
+        """Take the parts; `run` does the work."""
+        self._dedup, self._broker, self._spool, self._clock = dedup, broker, spool, clock
+        self._lease, self._refuse_unchecked = lease_secs, refuse_unchecked
+        self._fresh: deque[Ticket] = deque()  # to claim
+        self._elsewhere: list[Ticket] = []  # claimed by another worker
+        self._live: dict[str, Ticket] = {}  # key → the ticket under way in this process
+        self._sent: dict[Publication, Ticket] = {}
+        self._waiters: dict[Waiter, None] = {}
+        self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._settlement = Settlement(journal=journal, clock=clock, forget=self._forget, wake=self._wake.set)
+        self._spooling = Spooling(spool, self._settlement, hold_secs=lease_secs)
+        self._dedup_ok = True
+
+    # What connectors' deliveries come in by.
+
+    def submit(self, tickets: Sequence[Ticket], waiter: Waiter | None) -> None:
+        """Take responsibility for decoded items; `waiter` learns the end, by its deadline at the latest."""
+        if waiter is not None:
+            self._waiters[waiter] = None
+        for ticket in tickets:
+            first = self._live.setdefault(ticket.key, ticket)
+            if first is ticket:
+                self._fresh.append(ticket)
+            elif first.followers is None:
+                first.followers = [ticket]
+            else:
+                first.followers.append(ticket)
+        self._wake.set()
+
+    def done(self, waiter: Waiter) -> None:
+        """Forget a waiter whose delivery was answered."""
+        self._waiters.pop(waiter, None)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way (for the drain at shutdown)."""
+        return not (self._live or self._settlement.committing or self._spooling.busy)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._sweep(), name="pipeline-sweep")
+            group.create_task(self._spooling.run(), name="pipeline-spooling")
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._fresh or self._settlement.committing:
+                    await self._cycle()
+
+    async def _sweep(self) -> None:
+        retry = 0.0
+        while True:
+            await asyncio.sleep(RETRY_SECS if self._elsewhere else SWEEP_SECS)
+            now = self._loop.time()
+            if self._elsewhere:
+                again, self._elsewhere = self._elsewhere, []
+                self._fresh.extend(again)
+                self._wake.set()
+            if now >= retry:
+                retry = now + SWEEP_SECS
+                for waiter in [waiter for waiter in self._waiters if waiter.deadline <= now]:
+                    waiter.expire()
+
+    async def _cycle(self) -> None:
+        batch = [self._fresh.popleft() for _ in range(min(MOST, len(self._fresh)))]
+        try:
+            await self._work(batch)
+        except Exception:
+            for ticket in batch:  # a bug must not leave keys behind that block every redelivery
+                if ticket.stage is Stage.CLAIMING:
+                    self._settlement.finish(ticket, Verdict.REFUSED)
+            raise
+
+    async def _work(self, batch: list[Ticket]) -> None:
+        done, released = self._settlement.take_over()
+        now = self._clock()
+        takes = [_take(ticket, now) for ticket in batch]
+        try:
+            answers = await self._dedup.exchange(takes, done, released, lease=self._lease)
+            self._dedup_state(ok=True)
+            self._settlement.settle()
+        except DedupUnavailable as exc:
+            self._dedup_state(ok=False, reason=str(exc))
+            answers = [Taken(Claim.NEW, int(now * 1_000_000) + n) for n in range(len(batch))]
+            self._settlement.settle(uncommitted=done)
+        mine = [ticket for ticket, answer in zip(batch, answers, strict=True) if self._claimed(ticket, answer)]
+        if mine:
+            self._send(mine, int(now))
+
+    def _claimed(self, ticket: Ticket, answer: Taken) -> bool:
+        if answer.claim is Claim.DUPLICATE:
+            self._settlement.finish(ticket, Verdict.DUPLICATE)
+            return False
+        if answer.claim is Claim.IN_FLIGHT:
+            waiter = ticket.waiter
+            if waiter is None or waiter.future.done():  # nobody waits: its holder will end it
+                self._settlement.finish(ticket, Verdict.REFUSED)
+            else:
+                ticket.stage = Stage.ELSEWHERE
+                self._elsewhere.append(ticket)
+            return False
+        if not self._dedup_ok and self._refuse_unchecked:
+            self._settlement.finish(ticket, Verdict.REFUSED)
+            return False
+        ticket.unchecked = not self._dedup_ok
+        ticket.seq, ticket.redelivery = answer.seq, answer.redelivery
+        return True
+
+    def _send(self, tickets: list[Ticket], now: int) -> None:
+        behind = self._spool.waiting({ticket.conversation for ticket in tickets if ticket.conversation})
+        ready = self._broker.ready
+        batch: list[Publication] = []
+        for ticket in tickets:
+            ticket.publication = envelope.publication(
+                ticket.event,
+                seq=ticket.seq,
+                redelivery=ticket.redelivery,
+                unchecked=ticket.unchecked,
+                timestamp=now,
+            )
+            if not ready or ticket.conversation in behind or self._spooling.holds(ticket.conversation):
+                self._spooling.add(ticket)
+            else:
+                ticket.stage = Stage.PUBLISHING
+                self._sent[ticket.publication] = ticket
+                batch.append(ticket.publication)
+        if batch:
+            started = self._loop.time()
+
+            def outcome(items: Sequence[Publication], result: Outcome) -> None:
+                telemetry.PUBLISH.observe(self._loop.time() - started)
+                self._on_outcome(items, result)
+
+            self._broker.submit(batch, outcome)
+
+    def _on_outcome(self, items: Sequence[Publication], outcome: Outcome) -> None:
+        for item in items:
+            ticket = self._sent[item] if outcome is Outcome.UNKNOWN else self._sent.pop(item)
+            if ticket.stage is not Stage.PUBLISHING:  # its answer was late: it went to the spool meanwhile
+                self._spooling.late(ticket, outcome)
+            elif outcome is Outcome.CONFIRMED:
+                self._settlement.durable(ticket, Verdict.PUBLISHED)
+            else:
+                self._spooling.add(ticket, hold=outcome is Outcome.UNKNOWN, lost=outcome is not Outcome.REFUSED)
+        self._wake.set()
+
+    def _forget(self, ticket: Ticket, verdict: Verdict) -> list[Ticket]:
+        """Take a settled ticket off the books; return its followers, which share the outcome."""
+        if self._live.get(ticket.key) is ticket:
+            del self._live[ticket.key]
+        followers, ticket.followers = ticket.followers or [], None
+        return followers
+
+    def _dedup_state(self, *, ok: bool, reason: str = "") -> None:
+        if ok != self._dedup_ok:
+            self._dedup_ok = ok
+            telemetry.DEDUP_UP.set(ok)
+            log.warning("dedup_store_back" if ok else "dedup_store_away", reason=reason)
+
+
+def _take(ticket: Ticket, now: float) -> Take:
+    conversation = ticket.event.params.conversation
+    address = (conversation.provider_id or "") if conversation is not None else ""
+    return Take(ticket.key, ticket.conversation, address, int(now * 1_000_000), ticket.keep)

@@ -1,0 +1,126 @@
+"""The end of an item: commit, count, write into the journal, tell whoever waits.
+
+An item is *durable* first (broker confirm or fsync), then its claim is committed together with the next batch of
+claims, and only then is the receipt given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from dedup.api import Done
+from gateway.journal import Entry, Journal
+from gateway.telemetry import Meters
+from gateway.tickets import Stage, Ticket, Verdict
+from normalizer.model import MessageParams
+
+MOST_UNCOMMITTED = 10_000  # commits kept while the dedup store is away; a lost one costs a marked redelivery at most
+
+
+class Settlement:
+    """See the module."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        clock: Callable[[], float],
+        forget: Callable[[Ticket, Verdict], list[Ticket]],
+        wake: Callable[[], None],
+    ) -> None:
+        """Take the journal and the pipeline's hooks."""
+        self._journal, self._clock, self._forget, self._wake = journal, clock, forget, wake
+        self._durable: list[tuple[Ticket, Verdict]] = []
+        self._taken: list[tuple[Ticket, Verdict]] = []
+        self._released: list[str] = []
+        self._uncommitted: list[Done] = []
+
+    @property
+    def committing(self) -> bool:
+        """Whether the next cycle has something to commit or release."""
+        return bool(self._durable or self._released)
+
+    def durable(self, ticket: Ticket, verdict: Verdict) -> None:
+        """Note that an item is safe; its receipt follows the commit."""
+        ticket.stage = Stage.SETTLED
+        self._durable.append((ticket, verdict))
+        self._wake()
+
+    def failed(self, ticket: Ticket, *, release: bool) -> None:
+        """Promise nothing, so that the provider tries again; give the claim back, or let it run out."""
+        if release:
+            self._released.append(ticket.key)
+        self.finish(ticket, Verdict.REFUSED)
+        self._wake()
+
+    def take_over(self) -> tuple[list[Done], list[str]]:
+        """Return what the next round trip shall commit and release."""
+        self._taken, self._durable = self._durable, []
+        released, self._released = self._released, []
+        done = [*self._uncommitted, *(Done(ticket.key, ticket.keep) for ticket, _ in self._taken)]
+        self._uncommitted = []
+        return done, released
+
+    def settle(self, uncommitted: Sequence[Done] = ()) -> None:
+        """End what `take_over` returned; what the store did not take is offered again with the next round trip."""
+        self._uncommitted = list(uncommitted[-MOST_UNCOMMITTED:])
+        taken, self._taken = self._taken, []
+        self._end(taken)
+
+    def finish(self, ticket: Ticket, verdict: Verdict) -> None:
+        """End an item that needs no commit."""
+        ticket.stage = Stage.SETTLED
+        self._end([(ticket, verdict)])
+
+    def drained(self, ticket: Ticket) -> None:
+        """Count an item that had been spooled and was confirmed late."""
+        ticket.meters.published.inc()
+        ticket.meters.spooled.dec()
+        self._journal.append([entry(ticket, "drained", self._clock())])
+
+    def _end(self, items: list[tuple[Ticket, Verdict]]) -> None:
+        now, lines = self._clock(), []
+        for ticket, verdict in items:
+            self._tell(ticket, verdict)
+            lines.append(entry(ticket, verdict.value, now))
+            for follower in self._forget(ticket, verdict):
+                follower.stage = Stage.SETTLED
+                shared = verdict if verdict is Verdict.REFUSED else Verdict.DUPLICATE
+                self._tell(follower, shared)
+                lines.append(entry(follower, shared.value, now))
+        self._journal.append(lines)
+
+    @staticmethod
+    def _tell(ticket: Ticket, verdict: Verdict) -> None:
+        if verdict is not Verdict.REFUSED and ticket.waiter is not None:
+            ticket.meters.received.inc()
+            _count(ticket.meters, ticket, verdict)
+        if ticket.waiter is not None:
+            ticket.waiter.settle(verdict)
+
+
+def _count(meters: Meters, ticket: Ticket, verdict: Verdict) -> None:
+    if verdict is Verdict.PUBLISHED:
+        meters.published.inc()
+    elif verdict is Verdict.SPOOLED:
+        meters.spooled.inc()
+    else:
+        meters.duplicate.inc()
+    if ticket.unchecked:
+        meters.unchecked.inc()
+
+
+def entry(ticket: Ticket, verdict: str, now: float) -> Entry:
+    """Describe an item and its verdict for `omnigate why`."""
+    params = ticket.event.params
+    message = params.message if isinstance(params, MessageParams) else None
+    return Entry(
+        ts=now,
+        channel=params.channel.id,
+        event_id=params.event_id,
+        message_id=message.id if message else "",
+        provider_id=message.provider_id if message else "",
+        method=ticket.event.method,
+        verdict=verdict,
+        detail="unchecked" if ticket.unchecked else "",
+    )

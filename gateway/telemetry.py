@@ -1,0 +1,142 @@
+"""Metrics, and the ledger that must balance.
+
+Every item the gateway takes responsibility for is counted once as *received* and stands, at any moment, in exactly one
+of *published*, *duplicate*, *ignored*, *quarantined*, *spooled* (waiting in the local spool)::
+
+    received = published + duplicate + ignored + quarantined + spooled
+
+A delivery that was answered "try again" is *refused*, not received: the provider still has it. Rows that a former
+process left in the spool are received again at start. With several workers (`--workers`) the numbers are the sums over
+all of them (prometheus-client's multiprocess mode; the parent sets ``PROMETHEUS_MULTIPROC_DIR``).
+
+Names are `gateway_<noun>_<unit>[_total]`; labels only `channel`, `kind`, `code`, `stage`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+
+import structlog
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector
+
+log = structlog.get_logger(__name__)
+
+_CHANNEL = ("channel", "kind")
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+RECEIVED = Counter("gateway_received_messages", "Items taken responsibility for", _CHANNEL)
+PUBLISHED = Counter("gateway_published_messages", "Items confirmed by the broker", _CHANNEL)
+DUPLICATES = Counter("gateway_duplicate_messages", "Items recognised as already taken", _CHANNEL)
+IGNORED = Counter("gateway_ignored_messages", "Items dropped as configuration or protocol say", (*_CHANNEL, "code"))
+QUARANTINED = Counter("gateway_quarantined_messages", "Items kept because nobody understood them", _CHANNEL)
+SPOOLED = Gauge("gateway_spooled_messages", "Items waiting in the local spool", _CHANNEL, multiprocess_mode="sum")
+REFUSED = Counter("gateway_refused_deliveries", "Deliveries not accepted", (*_CHANNEL, "code"))
+UNCHECKED = Counter("gateway_unchecked_messages", "Items published while the dedup store was away", _CHANNEL)
+ACCEPT = Histogram("gateway_accept_seconds", "From delivery to receipt", _CHANNEL, buckets=_SECONDS)
+PUBLISH = Histogram("gateway_publish_seconds", "From publish to confirm, per batch", buckets=_SECONDS)
+SPOOL_ROWS = Gauge("gateway_spool_rows", "Rows in the local spool", multiprocess_mode="max")
+SPOOL_AGE = Gauge("gateway_spool_oldest_row_seconds", "Age of the oldest row in the spool", multiprocess_mode="max")
+SENDS = Counter("gateway_sends", "Messages sent to providers, by outcome", (*_CHANNEL, "code"))
+SEND_RETRIES = Counter("gateway_send_retries", "Failed tries that another one follows", (*_CHANNEL, "code"))
+SEND_SECONDS = Histogram("gateway_send_seconds", "One try of one message at the provider", _CHANNEL, buckets=_SECONDS)
+BREAKER_OPEN = Gauge("gateway_breaker_open", "1 while sending is suspended", _CHANNEL, multiprocess_mode="max")
+CHANNEL_UP = Gauge("gateway_channel_up", "1 while the channel runs", _CHANNEL, multiprocess_mode="min")
+RESTARTS = Counter("gateway_service_restarts", "Services restarted by the supervisor", ("stage",))
+BROKER_UP = Gauge("gateway_broker_up", "1 while a publish would be sent", multiprocess_mode="min")
+DEDUP_UP = Gauge("gateway_dedup_up", "1 while the dedup store answers", multiprocess_mode="min")
+IN_FLIGHT = Gauge("gateway_deliveries_in_flight", "Deliveries in the pipeline", multiprocess_mode="sum")
+JOURNAL_LOST = Counter("gateway_journal_lost_entries", "Journal entries that could not be written")
+
+_LEDGER = {
+    "gateway_received_messages_total": "received",
+    "gateway_published_messages_total": "published",
+    "gateway_duplicate_messages_total": "duplicate",
+    "gateway_ignored_messages_total": "ignored",
+    "gateway_quarantined_messages_total": "quarantined",
+    "gateway_spooled_messages": "spooled",
+}
+
+
+class Meters:
+    """The counters of one channel, looked up once."""
+
+    __slots__ = (
+        "accept",
+        "channel",
+        "duplicate",
+        "kind",
+        "published",
+        "quarantined",
+        "received",
+        "spooled",
+        "unchecked",
+        "up",
+    )
+
+    def __init__(self, channel: str, kind: str) -> None:
+        """Create the channel's time series, so that they show up as 0."""
+        self.channel, self.kind = channel, kind
+        self.received = RECEIVED.labels(channel, kind)
+        self.published = PUBLISHED.labels(channel, kind)
+        self.duplicate = DUPLICATES.labels(channel, kind)
+        self.quarantined = QUARANTINED.labels(channel, kind)
+        self.spooled = SPOOLED.labels(channel, kind)
+        self.unchecked = UNCHECKED.labels(channel, kind)
+        self.accept = ACCEPT.labels(channel, kind)
+        self.up = CHANNEL_UP.labels(channel, kind)
+
+    def ignored(self, reason: str, count: int = 1) -> None:
+        """Count items dropped for `reason`."""
+        IGNORED.labels(self.channel, self.kind, reason).inc(count)
+
+    def refused(self, code: str) -> None:
+        """Count a delivery that was not accepted."""
+        REFUSED.labels(self.channel, self.kind, code).inc()
+
+    def sent(self, code: str) -> None:
+        """Count a send by its outcome, ``ok`` or the code of a `SendError`."""
+        SENDS.labels(self.channel, self.kind, code).inc()
+
+    def retried(self, code: str) -> None:
+        """Count a failed try after which the message waits for another."""
+        SEND_RETRIES.labels(self.channel, self.kind, code).inc()
+
+    def tried(self, seconds: float) -> None:
+        """Note how long a try at the provider took."""
+        SEND_SECONDS.labels(self.channel, self.kind).observe(seconds)
+
+    def breaker(self, *, is_open: bool) -> None:
+        """Show whether sending is suspended."""
+        BREAKER_OPEN.labels(self.channel, self.kind).set(is_open)
+
+
+def quarantined(channel: str, row: int) -> None:
+    """Tell that something was kept and not understood; never what it was."""
+    log.warning("delivery_quarantined", channel=channel, quarantine_id=row, hint=f"omnigate quarantine show {row}")
+
+
+def _registry() -> CollectorRegistry:
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry
+
+
+def exposition() -> tuple[bytes, str]:
+    """Render all metrics in the Prometheus text format, with its content type."""
+    return generate_latest(_registry()), CONTENT_TYPE_LATEST
+
+
+def ledger() -> dict[str, dict[str, int]]:
+    """Return channel → the ledger's columns, summed over kinds, reasons and workers."""
+    books: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(_LEDGER.values(), 0))
+    for family in _registry().collect():
+        for sample in family.samples:
+            column = _LEDGER.get(sample.name)
+            if column is not None:
+                books[sample.labels["channel"]][column] += int(sample.value)
+    return dict(books)

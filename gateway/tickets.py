@@ -1,0 +1,106 @@
+"""The state of one item on its way through the pipeline, and of the delivery it came in."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+
+from connectors.errors import Busy
+from gateway.broker.api import Outcome, Publication
+from gateway.telemetry import Meters
+from normalizer.raw import Event
+
+
+class Verdict(Enum):
+    """How an item ended; the value is the word in the journal."""
+
+    PUBLISHED = "published"
+    DUPLICATE = "duplicate"
+    SPOOLED = "spooled"
+    REFUSED = "refused"
+
+
+class Stage(Enum):
+    """Where an item is.
+
+    CLAIMING: waits for the answer of the dedup store.
+    ELSEWHERE: another worker holds the claim; asked again until it has an outcome.
+    PUBLISHING: sent to the broker, no answer yet.
+    SPOOLING: on its way to the local disk.
+    SETTLED: has its verdict.
+    """
+
+    CLAIMING = 1
+    ELSEWHERE = 2
+    PUBLISHING = 3
+    SPOOLING = 4
+    SETTLED = 5
+
+
+class Waiter:
+    """One delivery: done when the last of its items is settled."""
+
+    __slots__ = ("deadline", "fresh", "future", "left")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, items: int, deadline: float) -> None:
+        """Wait for `items` tickets until `deadline` (loop time)."""
+        self.future: asyncio.Future[None] = loop.create_future()
+        self.left, self.deadline, self.fresh = items, deadline, False
+
+    def settle(self, verdict: Verdict) -> None:
+        """Take the verdict of one item."""
+        if self.future.done():
+            return
+        if verdict is Verdict.REFUSED:
+            self.future.set_exception(Busy())
+            return
+        self.fresh = self.fresh or verdict is not Verdict.DUPLICATE
+        self.left -= 1
+        if not self.left:
+            self.future.set_result(None)
+
+    def expire(self) -> None:
+        """Stop waiting: the provider shall try again."""
+        if not self.future.done():
+            self.future.set_exception(Busy())
+
+
+class Ticket:
+    """One item; `waiter` is None for what the gateway itself tells."""
+
+    __slots__ = (
+        "conversation",
+        "event",
+        "followers",
+        "held",
+        "keep",
+        "late",
+        "lost",
+        "meters",
+        "publication",
+        "redelivery",
+        "row",
+        "seq",
+        "stage",
+        "unchecked",
+        "waiter",
+    )
+
+    def __init__(self, event: Event, meters: Meters, waiter: Waiter | None, keep: float) -> None:
+        """Start at the claim."""
+        self.event, self.meters, self.waiter, self.keep = event, meters, waiter, keep
+        conversation = event.params.conversation
+        self.conversation = conversation.id if conversation is not None else ""
+        self.stage = Stage.CLAIMING
+        self.publication: Publication | None = None
+        self.followers: list[Ticket] | None = None  # the same key, delivered while this one is under way
+        self.row: int | None = None  # of the spool
+        self.seq = self.redelivery = 0
+        self.unchecked = False
+        self.held = self.lost = False  # outcome unknown, for now or for ever
+        self.late: Outcome | None = None  # came while the row was being written
+
+    @property
+    def key(self) -> str:
+        """The dedup key."""
+        return self.event.key

@@ -1,0 +1,25 @@
+"""The program of one worker process: ``python -m gateway.worker CONFIG INDEX COUNT``; started by `gateway.workers`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from gateway.app import serve
+from gateway.settings.load import load
+from gateway.settings.problems import SettingsError
+
+
+def main() -> int:
+    """Serve as one worker; returns the exit status."""
+    path, index, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    try:
+        settings = load(path).settings
+    except SettingsError as exc:
+        print("\n".join(str(problem) for problem in exc.problems), file=sys.stderr)  # noqa: T201 -- no log yet
+        return 1
+    return serve(path, settings, index=index, workers=count, banner=index == 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
