@@ -57,6 +57,8 @@ class ChannelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         ack_deadline_secs: answer the provider within this time, with success or "try again".
         dedup_window_secs: how long a delivery is remembered; 0 takes the value of `[dedup]`.
         max_bytes: the largest delivery.
+        keep_raw: keep the bytes of every delivery as a blob (`raw.ref`), for replay; those of content nobody knows yet
+            are kept anyway.
         rate_per_sec: messages sent per second; 0 is unlimited.
         max_sends: messages sent at the same time.
         send_attempts: tries before a message is given up.
@@ -69,6 +71,7 @@ class ChannelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ack_deadline_secs: Seconds = 8.0
     dedup_window_secs: Annotated[float, Meta(ge=0)] = 0.0
     max_bytes: Positive = 1_048_576
+    keep_raw: bool = False
     rate_per_sec: Annotated[float, Meta(ge=0)] = 0.0
     max_sends: Positive = 8
     send_attempts: Positive = 5
@@ -96,6 +99,7 @@ class Context(Struct, frozen=True, kw_only=True):
         http: one client session for all connectors; follows no redirects by default.
         blobs: storage for attachments and raw mails.
         data_dir: where a connector may keep a cursor, in a folder of its own name.
+        refused: counts a delivery that was not accepted, by the code of the error (`gateway_refused_deliveries`).
         hub: objects that several channels share (a listening port), by name.
     """
 
@@ -105,6 +109,7 @@ class Context(Struct, frozen=True, kw_only=True):
     blobs: Blobs
     data_dir: Path
     hub: dict[str, Any]
+    refused: Callable[[str], None] = lambda _: None
 
 
 class Connector(Protocol):

@@ -115,6 +115,7 @@ class WebhookConnector(Generic[C]):
         """Choose the answer to a delivery that was not accepted; nothing of the reason is shown outside."""
         match exc:
             case Unauthorized(status=status, code=code):
+                self.context.refused(code)
                 return Reply(status=status, body=code.encode())
             case MalformedPayload(code=code):
                 return Reply(status=400, body=code.encode())

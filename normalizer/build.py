@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -50,6 +51,12 @@ def conversation(raw: RawEvent, provider_id: str, kind: ConversationKind = "dire
     return Conversation(id=ids.conversation_id(raw.channel.id, provider_id), kind=kind, provider_id=provider_id)
 
 
+@cache
+def raw_info(normalizer: str) -> RawInfo:
+    """Name the normaliser; shared by all events of a codec."""
+    return RawInfo(normalizer=normalizer)
+
+
 def event(
     raw: RawEvent,
     method: str,
@@ -80,7 +87,7 @@ def event(
         channel=raw.channel,
         schema=SCHEMA_VERSION,
         security=raw.security,
-        raw=RawInfo(normalizer=normalizer),
+        raw=raw_info(normalizer),
         **fields,
     )
     return Event(method=method, params=params, key=key)
