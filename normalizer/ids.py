@@ -13,10 +13,8 @@ DIGEST_BYTES = 16  # 128 bits: a collision among 10^12 messages has a chance of 
 
 
 def digest(*fields: str) -> str:
-    """Hash `fields` to 32 hex digits; `("a", "b")` and `("ab", "")` differ."""
-    data = b"".join(
-        [b"%d:%b" % (len(raw), raw) for raw in [field.encode("utf-8", "surrogatepass") for field in fields]]
-    )
+    """Hash `fields` to 32 hex digits; `("a", "b")` and `("ab", "")` differ. Lengths are counted in code points."""
+    data = "".join([f"{len(field)}:{field}" for field in fields]).encode("utf-8", "surrogatepass")
     return blake2b(data, digest_size=DIGEST_BYTES).hexdigest()
 
 
