@@ -132,16 +132,15 @@ class WebhookConnector(Generic[C]):
             SendError: by the provider's answer.
             Unsendable: the channel cannot express the message.
         """
-        done = list(self._unfinished.pop(message.id, ()))
         wires = tuple(self.codec.encode(message))
-        for wire in wires[len(done) :]:
-            try:
+        done = list(self._unfinished.pop(message.id, ()))
+        try:
+            for wire in wires[len(done) :]:
                 answer = await self.request(wire)
-            except SendError as exc:
-                if done and exc.retryable:
-                    self._remember(message.id, tuple(done))
-                raise
-            done.append(self.provider_id(answer))
+                done.append(self.provider_id(answer))
+        finally:  # also when the time for this try is up
+            if 0 < len(done) < len(wires):
+                self._remember(message.id, tuple(done))
         return Sent(provider_ids=tuple(native for native in done if native is not None))
 
     def _remember(self, message_id: str, done: tuple[str | None, ...]) -> None:
