@@ -7,6 +7,7 @@ here, and msgspec checks the leaves.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, Protocol, get_args, get_origin
 
@@ -25,6 +26,8 @@ class _Invalid:
 
 INVALID = _Invalid()
 LISTS = (list, tuple, set, frozenset)
+_INNER = re.compile(r"^\$(?P<path>\S*): (?P<message>.*)$")
+"""How a type's own check names one of its keys: ``$.receive.id: …``, one problem per line."""
 
 
 class Note(Protocol):
@@ -77,7 +80,9 @@ class Converter:
         try:
             return shape(**built)
         except (ValueError, TypeError) as exc:
-            self._note(path, " ".join(str(exc).split()) or "is not valid")
+            for line in str(exc).splitlines() or ["is not valid"]:
+                inner = _INNER.match(line)
+                self._note(path + (inner["path"] if inner else ""), inner["message"] if inner else line)
             return INVALID
 
     def _field(self, table: dict[str, Any], item: FieldInfo, path: str) -> Any:

@@ -27,7 +27,7 @@ class GatewaySection(Section, frozen=True, kw_only=True):
     """`[gateway]`.
 
     Attributes:
-        node: name of this node in logs and metrics.
+        node: name of this node in logs and metrics; the host name if not given.
         data_dir: spool, quarantine, blobs, journal, embedded broker and dedup; must be on a local disk.
         drain_secs: on SIGTERM, how long deliveries under way may take to finish.
         spool_max_bytes: size limit of the spool; beyond it deliveries are answered "try again".
