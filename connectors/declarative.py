@@ -123,7 +123,11 @@ def _table_problems(config: DeclarativeConfig) -> Iterator[str]:
     ),
 )
 class DeclarativeConnector(WebhookConnector[DeclarativeConfig]):
-    """A webhook of any provider, described by expressions (JMESPath) instead of code."""
+    """A webhook of any provider, described by expressions (JMESPath) instead of code.
+
+    Attributes:
+        capabilities: of this channel; those of the kind are what any declarative channel could do.
+    """
 
     codec: DeclarativeCodec
 
@@ -139,6 +143,10 @@ class DeclarativeConnector(WebhookConnector[DeclarativeConfig]):
         self._handshake = config.handshake
         field = config.handshake.field if config.handshake else None
         self._challenge = None if field is None else Expression(field, "$.handshake.field")
+        self.capabilities = Capabilities(
+            receives=tuple(sorted(METHODS)) if config.receive else (),
+            parts=config.send.parts if config.send else (),
+        )
         self.hide = tuple(secret.reveal() for secret in _secrets(config))
 
     @override

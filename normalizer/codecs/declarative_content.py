@@ -41,7 +41,7 @@ def _attachment(raw: RawEvent, entry: Any, path: str) -> p.AnyPart:
     native = read["id"] or read["url"]
     major, mime = _media_type(read["type"])
     if native is None:
-        return p.Unsupported(provider_type=major or "attachment")
+        return p.Unsupported(provider_type=mime or major or "attachment")
     counts: dict[str, Any] = {name: whole(entry.get(name), f"{path}.{name}") for name in _COUNTS}
     item = p.Media(
         id=ids.media_id(raw.channel.id, native),

@@ -32,7 +32,7 @@ class Expression:
         path: which option it is (``$.receive.text``), for messages.
     """
 
-    __slots__ = ("_ast", "path")
+    __slots__ = ("_ast", "_keys", "path")
 
     def __init__(self, text: str, path: str) -> None:
         """Compile; raises `ValueError` that starts with `path`."""
@@ -42,6 +42,7 @@ class Expression:
                 warnings.simplefilter("error", PendingDeprecationWarning)
                 self._ast: Any = jmespath.compile(text).parsed
             _check_calls(self._ast)
+            self._keys = _keys(self._ast)
         except PendingDeprecationWarning:
             raise ValueError(f"{path}: words stand in single quotes, 'word'; back quotes hold JSON: {text}") from None
         except (ValueError, TypeError, RecursionError) as exc:
@@ -49,6 +50,10 @@ class Expression:
 
     def __call__(self, value: Any) -> Any:
         """Evaluate; raises `Unreadable`."""
+        if self._keys is not None:
+            for key in self._keys:
+                value = value.get(key) if isinstance(value, dict) else None
+            return value
         try:
             return _INTERPRETER.visit(self._ast, value)
         except JMESPathTypeError as exc:
@@ -62,6 +67,15 @@ class Expression:
         """Evaluate as a condition: null, false and empty strings, lists and objects are false, 0 is true."""
         found = self(value)
         return not (found is None or found is False or (isinstance(found, (str, list, dict)) and not found))
+
+
+def _keys(node: Any) -> tuple[str, ...] | None:
+    """Reduce a chain of keys (``from.phone``, what most expressions are) to its keys; it need not be interpreted."""
+    if node["type"] == "field":
+        return (node["value"],)
+    chain = node["children"] if node["type"] == "subexpression" else []
+    parts = [_keys(child) for child in chain]
+    return tuple(key for part in parts if part for key in part) if parts and None not in parts else None
 
 
 def _check_calls(node: Any) -> None:

@@ -1,0 +1,371 @@
+"""What every kind of channel owes the gateway; nothing here names a kind.
+
+The rules stand in `connectors/README.md`, each with the name of its test; `tests.contract.channel_fixtures` says what
+the fixtures of a kind look like.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import io
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, get_args
+
+import aiohttp
+import msgspec
+import pytest
+import structlog
+from aiohttp import web
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec import Struct
+from msgspec.structs import fields
+
+from connectors import registry
+from connectors.api import ChannelConfig, Connector, Context, Delivery, HttpConnector, Receipt
+from connectors.errors import SendError
+from normalizer import parts as p
+from normalizer.codecs.api import Codec
+from normalizer.errors import MalformedPayload, Unsendable
+from normalizer.methods import NOTIFICATIONS, REQUESTS
+from normalizer.parts import type_names
+from normalizer.raw import BadItem, Decoded, Event, RawEvent
+from tests.contract import channel_fixtures as fixtures
+
+SPECS = registry.load()
+KINDS = sorted(SPECS)
+HTTP_KINDS = [kind for kind in KINDS if hasattr(SPECS[kind].build, "handle")]
+SORTS = ("in", "bad", "send")
+FOUND = {sort: list(fixtures.files(sort)) for sort in SORTS}
+
+
+def every(sort: str) -> pytest.MarkDecorator:
+    """Run a test for each fixture of a sort, of all kinds."""
+    found = FOUND[sort]
+    return pytest.mark.parametrize(("kind", "path"), found, ids=[f"{k}-{p.name.partition('.')[0]}" for k, p in found])
+
+
+class Blobs:
+    """Attachments in a directory, for connectors that keep some."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    async def put(self, data: bytes) -> str:
+        name = hashlib.sha256(data).hexdigest()
+        (self._directory / name).write_bytes(data)
+        return f"sha256:{name}"
+
+    async def get(self, ref: str) -> bytes:
+        path = self._directory / ref.removeprefix("sha256:")
+        if not path.exists():
+            raise KeyError(ref)
+        return path.read_bytes()
+
+
+class Bench:
+    """Builds channels of any kind, with real options, a real HTTP client and a log that can be read."""
+
+    def __init__(self, http: aiohttp.ClientSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.http, self.tmp_path, self.monkeypatch, self.lines = http, tmp_path, monkeypatch, io.StringIO()
+        self.log = structlog.wrap_logger(
+            structlog.PrintLogger(self.lines),
+            processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
+            wrapper_class=structlog.make_filtering_bound_logger(0),
+        )
+
+    def options(self, kind: str, **changes: Any) -> ChannelConfig:
+        return fixtures.build_options(kind, self.tmp_path, self.monkeypatch, **changes)
+
+    def connector(self, kind: str, **changes: Any) -> Connector:
+        context = Context(
+            channel=fixtures.reference(kind),
+            log=self.log,
+            http=self.http,
+            blobs=Blobs(self.tmp_path),
+            data_dir=self.tmp_path,
+            hub={},
+        )
+        return SPECS[kind].build(self.options(kind, **changes), context)
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+    async with aiohttp.ClientSession() as http:
+        yield Bench(http, tmp_path, monkeypatch)
+
+
+@asynccontextmanager
+async def running(connector: Connector, error: Exception | None = None) -> AsyncIterator[list[RawEvent]]:
+    """Run a connector with a sink that keeps what it is given, or fails with `error`."""
+    taken: list[RawEvent] = []
+
+    async def sink(raw: RawEvent) -> Receipt:
+        if error is not None:
+            raise error
+        taken.append(raw)
+        return Receipt.ACCEPTED
+
+    async with AsyncExitStack() as stack:
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        task = group.create_task(connector.run(sink))
+        await asyncio.sleep(0.01)
+        yield taken
+        task.cancel()
+
+
+@asynccontextmanager
+async def echo_server() -> AsyncIterator[str]:
+    """Serve a provider that refuses everything and repeats what it was sent, credentials included."""
+
+    async def refuse(request: web.Request) -> web.Response:
+        text = f"{request.path_qs} {dict(request.headers)} {await request.text()}"
+        return web.Response(status=400, text=text)
+
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", refuse)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield str(site.name)
+    finally:
+        await runner.cleanup()
+
+
+def delivery(body: bytes, headers: dict[str, str], content_type: str) -> Delivery:
+    lowered = {name.lower(): value for name, value in headers.items()}
+    return Delivery(
+        method="POST",
+        path="",
+        url="https://gw.example/c/test",
+        query={},
+        headers={"content-type": content_type, **lowered},
+        body=body,
+    )
+
+
+def signed_delivery(kind: str) -> Delivery:
+    made = fixtures.folder(kind)
+    assert made.signed is not None, "channel.toml of a kind with webhooks needs [signed]"
+    body = (fixtures.ROOT / kind / made.signed.file).read_bytes()
+    return delivery(body, made.signed.headers, made.delivery.content_type)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_fixtures_of_each_sort_and_says_where_they_come_from(kind: str) -> None:
+    made = fixtures.folder(kind)
+    source = (fixtures.ROOT / kind / "SOURCE").read_text()
+
+    assert re.search(r"https?://\S+|RFC \d+|own format", source), "SOURCE names no page"
+    assert re.search(r"\d{4}-\d{2}-\d{2}", source), "SOURCE has no date"
+    for sort in SORTS:
+        there = any(found == kind for found, _ in FOUND[sort])
+        assert there != (sort in made.without), f"no .{sort}. file, or one although [without] gives a reason"
+
+
+@pytest.mark.parametrize("kind", HTTP_KINDS)
+async def test_an_unsigned_delivery_is_refused(bench: Bench, kind: str) -> None:
+    connector = bench.connector(kind)
+    assert isinstance(connector, HttpConnector)
+    signed = signed_delivery(kind)
+
+    async with running(connector) as taken:
+        reply = await connector.handle(delivery(signed.body, {}, signed.headers["content-type"]))
+
+    assert reply.status in {401, 403}
+    assert taken == []
+
+
+@pytest.mark.parametrize("kind", HTTP_KINDS)
+async def test_a_signed_delivery_is_handed_over_byte_for_byte(bench: Bench, kind: str) -> None:
+    connector = bench.connector(kind)
+    assert isinstance(connector, HttpConnector)
+    signed = signed_delivery(kind)
+
+    async with running(connector) as taken:
+        reply = await connector.handle(signed)
+
+    assert reply.status == 200
+    assert [raw.body for raw in taken] == [signed.body]
+    assert taken[0].security is not None
+    assert taken[0].security.verified != "none"
+
+
+@pytest.mark.parametrize("kind", HTTP_KINDS)
+async def test_nothing_is_accepted_before_the_channel_runs_or_when_the_pipeline_fails(bench: Bench, kind: str) -> None:
+    connector = bench.connector(kind)
+    assert isinstance(connector, HttpConnector)
+
+    before = await connector.handle(signed_delivery(kind))
+    async with running(connector, error=RuntimeError("the disk is gone")):
+        failed = await connector.handle(signed_delivery(kind))
+
+    assert before.status == 503
+    assert failed.status >= 500
+    assert b"disk" not in failed.body
+
+
+@every("bad")
+async def test_a_bad_delivery_is_named_as_such(bench: Bench, kind: str, path: Path) -> None:
+    codec = bench.connector(kind).codec
+
+    reasons: list[str] = []
+    try:
+        reasons += [one.reason for one in codec.decode(fixtures.raw_event(kind, path)) if isinstance(one, BadItem)]
+    except MalformedPayload as exc:
+        reasons.append(str(exc))
+
+    assert reasons
+    assert all(reasons)
+
+
+@every("in")
+async def test_a_delivery_becomes_the_expected_events_with_the_same_ids_each_time(
+    bench: Bench, kind: str, path: Path
+) -> None:
+    raw = fixtures.raw_event(kind, path)
+    first = [fixtures.as_data(one) for one in bench.connector(kind).codec.decode(raw)]
+    again = [fixtures.as_data(one) for one in bench.connector(kind).codec.decode(raw)]
+
+    assert first == fixtures.expected(path.with_name(path.name.partition(".")[0] + ".out.json"), first)
+    assert again == first
+
+
+@every("in")
+async def test_events_are_of_a_known_method_and_the_kind_says_it_produces_them(
+    bench: Bench, kind: str, path: Path
+) -> None:
+    found: list[Decoded] = list(bench.connector(kind).codec.decode(fixtures.raw_event(kind, path)))
+    events = [one for one in found if isinstance(one, Event)]
+
+    for event in events:
+        assert type(event.params) is NOTIFICATIONS[event.method]
+        assert event.method in SPECS[kind].capabilities.receives
+        assert msgspec.json.decode(msgspec.json.encode(event.params), type=type(event.params)) == event.params
+    assert len({event.key for event in events}) == len(events)
+
+
+@every("in")
+async def test_a_bad_item_can_be_decoded_again_on_its_own(bench: Bench, kind: str, path: Path) -> None:
+    codec, raw = bench.connector(kind).codec, fixtures.raw_event(kind, path)
+
+    for bad in [one for one in codec.decode(raw) if isinstance(one, BadItem)]:
+        again = list(codec.decode(msgspec.structs.replace(raw, body=bad.body, item=True)))
+        assert again == [bad]
+
+
+@every("send")
+async def test_a_message_becomes_the_expected_requests(bench: Bench, kind: str, path: Path) -> None:
+    message = fixtures.outbound(kind, path)
+    wires = [fixtures.wire_as_data(wire) for wire in bench.connector(kind).codec.encode(message)]
+
+    assert wires == fixtures.expected(path.with_name(path.name.partition(".")[0] + ".request.json"), wires)
+    assert {str(part.__struct_config__.tag) for part in message.parts} <= set(SPECS[kind].capabilities.parts)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_no_secret_shows_in_logs_replies_errors_or_reprs(bench: Bench, kind: str) -> None:
+    secrets = fixtures.folder(kind).secrets.values()
+    seen: list[object] = []
+    async with echo_server() as url:
+        has_base = "api_base" in SPECS[kind].config.__struct_fields__
+        connector = bench.connector(kind, **({"api_base": url} if has_base else {}))
+        seen += [repr(connector), repr(bench.options(kind))]
+        if isinstance(connector, HttpConnector):
+            async with running(connector, error=RuntimeError("unexpected")):
+                for body in (signed_delivery(kind), delivery(b"{}", {"authorization": "Basic x"}, "text/plain")):
+                    seen.append(await connector.handle(body))
+        for _, path in [found for found in FOUND["send"] if found[0] == kind and has_base]:
+            with pytest.raises(SendError) as caught:
+                await connector.send(fixtures.outbound(kind, path))
+            seen += [str(caught.value), repr(caught.value), caught.value.provider_text]
+
+    text = " ".join(map(str, seen)) + bench.lines.getvalue()
+    assert [secret for secret in secrets if secret in text] == []
+
+
+def structs(shape: type[Struct]) -> Iterator[type[Struct]]:
+    """Walk the types of all options of a kind, nested tables included."""
+    yield shape
+    for item in fields(shape):
+        pending = [item.type]
+        while pending:
+            annotation = pending.pop()
+            pending += get_args(annotation)
+            if isinstance(annotation, type) and issubclass(annotation, Struct):
+                yield from structs(annotation)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_option_has_a_line_in_the_docstring_of_its_table(kind: str) -> None:
+    for shape in structs(SPECS[kind].config):
+        text = "\n".join(base.__doc__ or "" for base in shape.__mro__ if base not in (Struct, object))
+        documented = set(re.findall(r"^ {4,8}(\w+): \S", text, re.MULTILINE))
+        assert set(shape.__struct_fields__) <= documented, shape.__name__
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_capabilities_use_the_words_of_the_protocol(kind: str) -> None:
+    spec = SPECS[kind]
+
+    assert spec.summary.endswith(".")
+    assert spec.capabilities.receives
+    assert set(spec.capabilities.receives) <= set(NOTIFICATIONS)
+    assert set(spec.capabilities.parts) <= set(type_names)
+    assert set(spec.capabilities.requests) <= set(REQUESTS)
+
+
+TEXT = st.characters(codec="utf-8")
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(TEXT),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(TEXT, max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@pytest.fixture
+def codec_of(bench: Bench) -> Callable[[str], Codec]:
+    return functools.cache(lambda kind: bench.connector(kind).codec)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(
+    body=st.binary(max_size=400)
+    | JSON.map(lambda value: repr(value).encode("utf-8", "replace"))
+    | JSON.map(msgspec.json.encode)
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_codec_raises_nothing_but_malformed_payload(codec_of: Callable[[str], Codec], kind: str, body: bytes) -> None:
+    raw = RawEvent(
+        channel=fixtures.reference(kind),
+        kind=kind,
+        body=body,
+        received_at=datetime.now(UTC),
+        content_type=fixtures.folder(kind).delivery.content_type,
+    )
+
+    with suppress(MalformedPayload):
+        for one in codec_of(kind).decode(raw):
+            msgspec.json.encode(fixtures.as_data(one))
+
+
+@every("send")
+async def test_a_part_the_channel_cannot_send_is_refused_by_name(bench: Bench, kind: str, path: Path) -> None:
+    connector = bench.connector(kind)
+    able = getattr(connector, "capabilities", SPECS[kind].capabilities).parts
+    parts = (p.System(event="joined"), p.Order(items=()), p.Unsupported(provider_type="x"))
+    foreign = next(part for part in parts if part.__struct_config__.tag not in able)
+
+    with pytest.raises(Unsendable) as caught:
+        list(connector.codec.encode(msgspec.structs.replace(fixtures.outbound(kind, path), parts=(foreign,))))
+
+    assert caught.value.need == foreign.__struct_config__.tag
+    assert set(caught.value.have) == set(able)
