@@ -1,0 +1,89 @@
+"""Options of the kind ``email``."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from connectors.api import ChannelConfig, Positive, Seconds
+from connectors.email.routing import Pattern
+
+Listen = Annotated[
+    str, Meta(pattern=r"^(\[[0-9a-fA-F:.]*\]|[^:\s]*):\d{1,5}$", description="host:port; port 0 takes a free one")
+]
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
+
+
+class SmtpConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`smtp`: where mail is received; channels with the same `listen` share the port and must agree on the rest.
+
+    Attributes:
+        listen: address of the SMTP port.
+        hostname: how the server introduces itself; default the machine's name.
+        max_bytes: the largest mail, announced to the client (SIZE, RFC 1870).
+        max_buffered_bytes: mails being received at the same time, all together; beyond it the answer is 452.
+        max_recipients: per mail; beyond it the answer is 452, and the client sends the rest in another mail.
+        max_connections: of all clients together; beyond it the answer is 421.
+        max_connections_per_ip: of one client.
+        connections_per_minute_per_ip: how often one client may connect; 0 is unlimited.
+        max_errors: refused commands after which a client is cut off.
+        command_timeout_secs: how long a client may be silent between commands.
+        data_timeout_secs: how long the transfer of one mail may take.
+        settle_secs: how long after the port was opened an unknown recipient is told to try again, because its channel
+            may be about to start; later it is refused.
+        drain_secs: how long mails in the pipeline may take to finish when the listener closes.
+        tls_cert: PEM file with the certificate chain; offers STARTTLS.
+        tls_key: PEM file with the key, unless it is in `tls_cert`.
+        require_tls: refuse mail on unencrypted connections. Not for a public MX (RFC 3207 §4).
+    """
+
+    listen: Listen
+    hostname: str | None = None
+    max_bytes: Positive = 36_700_160
+    max_buffered_bytes: Positive = 268_435_456
+    max_recipients: Positive = 100
+    max_connections: Positive = 500
+    max_connections_per_ip: Positive = 50
+    connections_per_minute_per_ip: Annotated[int, Meta(ge=0)] = 600
+    max_errors: Positive = 20
+    command_timeout_secs: Seconds = 120.0
+    data_timeout_secs: Seconds = 600.0
+    settle_secs: Annotated[float, Meta(ge=0)] = 1.0
+    drain_secs: Seconds = 10.0
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    require_tls: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what one field says about another."""
+        if self.tls_cert is None and (self.tls_key is not None or self.require_tls):
+            raise ValueError("`tls_key` and `require_tls` need `tls_cert`, the certificate file")
+        if self.hostname is not None and not _HOST.fullmatch(self.hostname):
+            raise ValueError("`hostname` must be a host name such as mx.shop.example")
+        if self.max_buffered_bytes < self.max_bytes:
+            raise ValueError("`max_buffered_bytes` must be at least `max_bytes`")
+        if int(self.listen.rpartition(":")[2]) > 65_535:
+            raise ValueError("`listen` has a port above 65535")
+
+
+class EmailConfig(ChannelConfig, frozen=True, kw_only=True):
+    """`kind = "email"`.
+
+    Attributes:
+        addresses: the channel's recipients: ``support@shop.example`` (and ``support+anything@``), or
+            ``*@help.shop.example`` for a whole domain.
+        smtp: where mail is received.
+    """
+
+    addresses: Annotated[tuple[str, ...], Meta(min_length=1)]
+    smtp: SmtpConfig
+    max_bytes: Positive = 36_700_160
+
+    def __post_init__(self) -> None:
+        """Check the addresses, and that the listener takes no larger mail than the channel."""
+        for address in self.addresses:
+            Pattern.parse(address)
+        if self.smtp.max_bytes > self.max_bytes:
+            raise ValueError("`smtp.max_bytes` is larger than the channel's `max_bytes`; raise that, too")

@@ -1,0 +1,114 @@
+"""From a received mail to the pipeline: attachments are stored first, so that the codec can refer to them."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from enum import Enum
+
+import msgspec
+from msgspec import Struct
+from typing_extensions import override
+
+from connectors.api import Context, Sink
+from connectors.errors import Busy
+from normalizer.codecs.email import VERSION, Stored, StoredPart, attachments
+from normalizer.errors import MalformedPayload
+from normalizer.mail.content import Attachment
+from normalizer.model import Security
+from normalizer.raw import RawEvent
+
+INLINE_MAX = 262_144
+"""Bytes of a mail that is taken apart in the event loop; a larger one goes to a thread."""
+
+
+class Mail(Struct, frozen=True, kw_only=True):
+    """A mail and its envelope, after the end of data.
+
+    Attributes:
+        body: as received, dots unstuffed.
+        sender: MAIL FROM, empty for the null return path.
+        peer: IP address of the client.
+        helo: how the client introduced itself.
+        tls: protocol version, empty on an unencrypted connection.
+    """
+
+    body: bytes
+    sender: str
+    peer: str
+    helo: str
+    tls: str
+
+
+class Outcome(Enum):
+    """What the SMTP client is told."""
+
+    ACCEPTED = "accepted"
+    BUSY = "busy"
+    REFUSED = "refused"
+
+
+class Inbox:
+    """Delivers mails of one channel."""
+
+    def __init__(self, context: Context, sink: Sink) -> None:
+        """Hand mails to `sink`."""
+        self._context, self._sink = context, sink
+
+    @override
+    def __str__(self) -> str:
+        """Name the channel, for an error about its addresses."""
+        return f"channel {self._context.channel.id!r}"
+
+    async def deliver(self, mail: Mail, recipients: list[str]) -> Outcome:
+        """Return once the mail is durable, or is not going to be; raises nothing but `CancelledError`."""
+        try:
+            await self._sink(await self._event(mail, recipients))
+        except Busy:
+            return Outcome.BUSY
+        except MalformedPayload:
+            return Outcome.REFUSED
+        except Exception:
+            self._context.log.exception("mail_not_accepted")
+            self._context.refused("internal")
+            return Outcome.BUSY
+        return Outcome.ACCEPTED
+
+    async def _event(self, mail: Mail, recipients: list[str]) -> RawEvent:
+        received_at = datetime.now(UTC)
+        meta = {
+            "mail_from": mail.sender,
+            "rcpt_to": msgspec.json.encode(recipients).decode(),
+            "peer": mail.peer,
+            "helo": mail.helo,
+            "tls": mail.tls,
+            "raw_ref": await self._context.blobs.put(mail.body),
+            "stored": msgspec.json.encode(await self._store(mail.body)).decode(),
+        }
+        return RawEvent(
+            channel=self._context.channel,
+            kind="email",
+            body=mail.body,
+            received_at=received_at,
+            content_type="message/rfc822",
+            security=Security(verified="none"),
+            meta=meta,
+            on_malformed="quarantine",
+        )
+
+    async def _store(self, body: bytes) -> Stored:
+        """Put every attachment into the blob store, whose references are hashes of the content."""
+        large = len(body) > INLINE_MAX
+        stored: dict[str, StoredPart] = {}
+        for one in await asyncio.to_thread(_attachments, body) if large else _attachments(body):
+            data = await asyncio.to_thread(one.data) if large else one.data()
+            ref = await self._context.blobs.put(data)
+            stored[one.section] = StoredPart(sha256=ref.removeprefix("sha256:"), size=len(data))
+        return Stored(version=VERSION, parts=stored)
+
+
+def _attachments(body: bytes) -> list[Attachment]:
+    try:
+        return attachments(body)
+    except Exception:  # noqa: BLE001 -- the codec meets the same fault and sends the mail to the quarantine
+        return []

@@ -1,0 +1,116 @@
+"""Bytes to text whatever the label says: labels lie, bytes stay.
+
+The substitutions follow the WHATWG Encoding Standard (https://encoding.spec.whatwg.org/#names-and-labels): software
+that writes ``gb2312`` means its superset, and so on. Only charsets on Python's own list are looked up, because
+`codecs.lookup` remembers every unknown name for ever and also knows codecs that are no charsets (``zlib``,
+``unicode_escape``).
+"""
+
+from __future__ import annotations
+
+import re
+from encodings.aliases import aliases
+
+_SUPERSETS = {
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "x_gbk": "gb18030",
+    "gb_2312_80": "gb18030",
+    "hz_gb_2312": "hz",
+    "ks_c_5601_1987": "cp949",
+    "ks_c_5601_1989": "cp949",
+    "ksc5601": "cp949",
+    "euc_kr": "cp949",
+    "iso2022_jp": "iso2022_jp_ext",
+    "shift_jis": "cp932",
+    "x_sjis": "cp932",
+    "windows_31j": "cp932",
+    "big5": "big5hkscs",
+    "latin_1": "cp1252",
+    "iso8859_1": "cp1252",
+    "iso_8859_1": "cp1252",
+    "iso8859_9": "cp1254",
+    "iso8859_11": "cp874",
+    "tis_620": "cp874",
+    "windows_874": "cp874",
+    "iso_8859_8_i": "iso8859_8",
+    "iso_8859_8_e": "iso8859_8",
+    "iso_8859_6_i": "iso8859_6",
+    "x_mac_roman": "mac_roman",
+    "macintosh": "mac_roman",
+    "macroman": "mac_roman",
+    "utf8mb4": "utf_8",
+    "unicode_1_1_utf_7": "utf_7",
+    "unicode_1_1_utf_8": "utf_8",
+    "koi8_ru": "koi8_u",
+}
+_NOT_TEXT = {
+    "base64_codec",
+    "bz2_codec",
+    "hex_codec",
+    "mbcs",
+    "quopri_codec",
+    "rot_13",
+    "uu_codec",
+    "zlib_codec",
+    "ascii",
+}
+_KNOWN = ({*aliases.values(), "cp874", "cp737", "cp1006", "koi8_u", "koi8_t", "mac_croatian", "mac_farsi"}) - _NOT_TEXT
+_UNFIT = re.compile("[\x00\ud800-\udfff]")
+_BREAKS = re.compile(r"\r\n|\r")
+
+
+def codec_name(label: str | None) -> str | None:
+    """Find Python's codec for a MIME charset label; None for a missing, unknown or meaningless one."""
+    name = re.sub(r"[^a-z0-9]+", "_", (label or "").partition("*")[0].strip("\"' \t").lower()).strip("_")
+    name = _SUPERSETS.get(name, name)
+    name = aliases.get(name, name)
+    name = _SUPERSETS.get(name, name)
+    return name if name in _KNOWN else None
+
+
+def decode(data: bytes, label: str | None = None) -> str:
+    """Decode `data` by its charset label, or by its looks where the label is missing or wrong."""
+    codec = codec_name(label)
+    if codec and codec.startswith(("utf_16", "utf_32")) and data.isascii() and b"\x00" not in data:
+        codec = None
+    if codec is None or codec == "utf_8":
+        return clean(_unlabelled(data) if codec is None else _utf8(data))
+    try:
+        return clean(data.decode(codec))
+    except ValueError:
+        pass
+    return clean(_replacing(data, codec))
+
+
+def clean(text: str) -> str:
+    """Replace what JSON, or the databases behind it, cannot hold: lone surrogates and NUL."""
+    return _UNFIT.sub("\ufffd", text) if _UNFIT.search(text) else text
+
+
+def lines(text: str) -> str:
+    """Turn CRLF and lone CR into LF."""
+    return _BREAKS.sub("\n", text)
+
+
+def _unlabelled(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except ValueError:
+        return _replacing(data, "cp1252")
+
+
+def _utf8(data: bytes) -> str:
+    """Believe the label unless most of what is not ASCII is invalid: then it is Latin text with a wrong label."""
+    text = data.decode("utf-8-sig", "replace")
+    invalid = text.count("\ufffd")
+    if invalid * 2 > sum(not char.isascii() for char in text) > 0:
+        return _replacing(data, "cp1252")
+    return text
+
+
+def _replacing(data: bytes, codec: str) -> str:
+    try:
+        return data.decode(codec, "replace")
+    except (ValueError, LookupError, RecursionError):
+        return data.decode("latin-1")
