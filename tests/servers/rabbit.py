@@ -131,6 +131,14 @@ class RabbitServer:
         """Delete a virtual host with everything in it, closing its connections."""
         self.evaluate(f'rabbit_vhost:delete(<<"{name}">>, <<"tests">>)')
 
+    def queue_length(self, vhost: str, queue: str) -> int:
+        """Return how many messages the queue holds, delivered but unacknowledged ones included."""
+        return int(self.evaluate(f"{_lookup(vhost, queue)}, {{ok, N, _}} = rabbit_amqqueue:stat(Q), N"))
+
+    def purge(self, vhost: str, queue: str) -> None:
+        """Empty a queue."""
+        self.evaluate(f"{_lookup(vhost, queue)}, {{ok, _}} = rabbit_amqqueue:purge(Q)")
+
     def close_connections(self) -> None:
         """Close all client connections from the broker's side ("an operator did it")."""
         self.evaluate('[rabbit_networking:close_connection(P, "by the test") || P <- rabbit_networking:connections()]')
@@ -186,3 +194,7 @@ class RabbitServer:
         )
         if not _SERVER_SCRIPT.exists() and os.geteuid() == 0:
             missing(f"{_SERVER_SCRIPT} is missing: another packaging than Debian's; run the tests as a normal user")
+
+
+def _lookup(vhost: str, queue: str) -> str:
+    return f'{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"{vhost}">>, queue, <<"{queue}">>))'

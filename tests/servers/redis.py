@@ -10,12 +10,13 @@ from tests.servers.process import Process, free_port, require
 
 
 class RedisServer:
-    """`redis-server` on a free loopback port; every write is on disk before it is answered, so it survives `kill`."""
+    """`redis-server` on a free loopback port; by default every write is on disk before it is answered."""
 
-    def __init__(self, folder: Path) -> None:
-        """Prepare it in `folder`; `start` starts it."""
+    def __init__(self, folder: Path, *, fsync: str = "always") -> None:
+        """Prepare it in `folder`; `start` starts it. `fsync` is Redis' ``appendfsync``."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        self._fsync = fsync
         self.port = free_port()
         self._binary = require("redis-server", "redis-server")
         self._process: Process | None = None
@@ -66,7 +67,7 @@ class RedisServer:
     def _options(self) -> list[str]:
         return (
             f"--port {self.port} --bind 127.0.0.1 --dir {self.folder} --save  --appendonly yes"
-            " --appendfsync always --daemonize no --maxmemory-policy noeviction"
+            f" --appendfsync {self._fsync} --daemonize no --maxmemory-policy noeviction"
         ).split(" ")
 
     def _answers(self) -> bool:

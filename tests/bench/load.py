@@ -1,0 +1,130 @@
+"""One round of load: wrk against a subject, with what it cost and what arrived."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from tests.bench.subjects import QUEUE, Subject
+from tests.servers.gateway import TELEGRAM_SECRET
+from tests.servers.process import require
+from tests.servers.rabbit import RabbitServer
+
+_SCRIPT = Path(__file__).with_name("telegram.lua")
+
+
+class Round(msgspec.Struct, kw_only=True):
+    """What one round measured.
+
+    Attributes:
+        subject: its name.
+        rate: offered, 0 for as fast as answers come.
+        accepted: 2xx answers.
+        queued: messages in the queue afterwards.
+        per_sec: accepted per second.
+        cpu_us: CPU of the subject's processes per message, microseconds.
+        broker_us: CPU of RabbitMQ per message, microseconds.
+        rss_mib: the largest resident set of one of its processes at the end.
+        refused: answers that were not 2xx.
+        broken: connections that failed, and timeouts.
+    """
+
+    subject: str
+    rate: int
+    accepted: int
+    queued: int
+    per_sec: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us: float
+    broker_us: float
+    rss_mib: float
+    refused: int
+    broken: int
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of wrk, the same for every subject.
+
+    Attributes:
+        connections: kept alive; each waits for its answer before it sends again.
+        threads: of wrk.
+        secs: per round.
+        rate: deliveries per second offered; 0 is as fast as answers come.
+    """
+
+    connections: int = 64
+    threads: int = 1
+    secs: int = 6
+    rate: int = 0
+
+    @property
+    def pause_ms(self) -> int:
+        """Mean pause of a connection between two requests."""
+        return self.connections * 1000 // self.rate if self.rate else 0
+
+    def run(self, port: int, first: int) -> dict[str, float]:
+        """Send new deliveries, numbered from `first`, and return wrk's figures; raises `RuntimeError`."""
+        argv = [require("wrk", "wrk"), "-t", str(self.threads), "-c", str(self.connections), "-d", f"{self.secs}s"]
+        argv += ["--timeout", "10s", "-s", str(_SCRIPT), f"http://127.0.0.1:{port}/c/tg", "--", TELEGRAM_SECRET]
+        done = subprocess.run([*argv, str(first), str(self.pause_ms)], capture_output=True, text=True, check=False)
+        last = done.stdout.strip().rpartition("\n")[2]
+        if done.returncode or not last.startswith("{"):
+            raise RuntimeError(f"wrk failed: {done.stdout}{done.stderr}")
+        figures: dict[str, float] = json.loads(last)
+        return figures
+
+
+def measure(subject: Subject, load: Load, rabbit: RabbitServer, first: int) -> Round:
+    """Empty the queue, run the load, wait until the queue stands still, and count."""
+    rabbit.purge(subject.vhost, QUEUE)
+    cpu, broker = cpu_secs(subject.pid), cpu_secs(rabbit.pid)
+    figures = load.run(subject.port, first)
+    queued = _settled_length(rabbit, subject.vhost)
+    cpu, broker = cpu_secs(subject.pid) - cpu, cpu_secs(rabbit.pid) - broker
+    accepted = int(figures["answers"] - figures["refused"])
+    rss = largest_rss_mib(subject.pid)
+    rabbit.purge(subject.vhost, QUEUE)
+    return Round(
+        subject=subject.name,
+        rate=load.rate,
+        accepted=accepted,
+        queued=queued,
+        per_sec=accepted / figures["secs"],
+        p50_ms=figures["p50_ms"],
+        p99_ms=figures["p99_ms"],
+        cpu_us=cpu / max(queued, 1) * 1e6,
+        broker_us=broker / max(queued, 1) * 1e6,
+        rss_mib=rss,
+        refused=int(figures["refused"]),
+        broken=int(figures["broken"] + figures["timeouts"]),
+    )
+
+
+def cpu_secs(pid: int) -> float:
+    """CPU seconds of a process and its descendants so far, user and system."""
+    return sum(times.user + times.system for times in (process.cpu_times() for process in _family(pid)))
+
+
+def largest_rss_mib(pid: int) -> float:
+    """The largest resident set among a process and its descendants."""
+    return float(max(process.memory_info().rss for process in _family(pid))) / 2**20
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    parent = psutil.Process(pid)
+    return [parent, *parent.children(recursive=True)]
+
+
+def _settled_length(rabbit: RabbitServer, vhost: str) -> int:
+    """Length of the queue once it is the same three times in a row."""
+    seen = [rabbit.queue_length(vhost, QUEUE)]
+    while len(seen) < 3 or len(set(seen[-3:])) > 1:
+        time.sleep(0.15)
+        seen.append(rabbit.queue_length(vhost, QUEUE))
+    return seen[-1]
