@@ -10,10 +10,10 @@ from typing import Any, Self, cast
 
 from aiormq.abc import AbstractChannel, DeliveredMessage
 
-from gateway.broker.api import BrokerUnavailable, Delivery
+from gateway.broker.api import TAP, BrokerUnavailable, Delivery
 from gateway.broker.rabbit_link import FAILURES, Link, hang_up
 from gateway.broker.topics import matches
-from gateway.broker.topology import HISTORY, TAP
+from gateway.broker.topology import HISTORY
 
 RPC_SECS = 10.0
 """How long RabbitMQ may take to answer a declaration or a subscription."""

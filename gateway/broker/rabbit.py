@@ -15,7 +15,7 @@ from gateway.broker.publisher import ConfirmPublisher
 from gateway.broker.rabbit_declare import Declarer
 from gateway.broker.rabbit_link import FAILURES, Link, connect, explain, hang_up
 from gateway.broker.topology import Queue, command_queue, queues
-from gateway.broker.waiting import check_sent, first_outcome, ready_within, refuse, request, retry_delay
+from gateway.broker.waiting import ask, first_outcome, ready_within, refuse, retry_delay
 from gateway.settings.model import BrokerSection
 
 log = structlog.get_logger(__name__)
@@ -117,14 +117,7 @@ class RabbitBroker:
 
     async def call(self, routing_key: str, body: bytes, *, method: str, timeout: float) -> bytes:  # noqa: ASYNC109
         """See `Broker.call`."""
-        async with asyncio.timeout(timeout), consumer.replies(self._link) as (reply_to, answers):
-            item = request(routing_key, body, method=method, reply_to=reply_to, timeout=timeout)
-            check_sent(await self.publish(item), routing_key, self.problem)
-            async for answer in answers:
-                if answer.correlation_id == item.correlation_id:
-                    return answer.body
-                await answers.ack(answer)
-        raise BrokerUnavailable("the connection to RabbitMQ was lost")
+        return await ask(consumer.replies(self._link), self, routing_key, body, method=method, timeout=timeout)
 
     async def close(self) -> None:
         """See `Broker.close`."""

@@ -89,7 +89,12 @@ def queues(operator: Sequence[QueueSpec], history_hours: float = 0.0) -> tuple[Q
     fixed = [_unrouted(), _rpc(), *(_dead(stage) for stage in STAGES)]
     if history_hours:
         fixed.append(_history(history_hours))
-    return (*fixed, *(_configured(spec) for spec in operator))
+    return (*fixed, *configured(operator))
+
+
+def configured(operator: Sequence[QueueSpec]) -> tuple[Queue, ...]:
+    """Describe the queues of `[[broker.queues]]`."""
+    return tuple(_configured(spec) for spec in operator)
 
 
 def _commands(word: str) -> dict[str, Any]:

@@ -7,8 +7,18 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 
-from gateway.broker.api import COMMANDS, Broker, BrokerUnavailable, Listener, NoSuchQueue, Outcome, Publication
+from gateway.broker.api import (
+    COMMANDS,
+    Broker,
+    BrokerUnavailable,
+    Consumer,
+    Listener,
+    NoSuchQueue,
+    Outcome,
+    Publication,
+)
 
 POLL_SECS = 0.02
 FIRST_RETRY_SECS = 0.2
@@ -65,6 +75,26 @@ def request(
         reply_to=reply_to,
         expiration_ms=max(1, round(timeout * 1000)),
     )
+
+
+async def ask(
+    replies: AbstractAsyncContextManager[tuple[str, Consumer]],
+    broker: Broker,
+    routing_key: str,
+    body: bytes,
+    *,
+    method: str,
+    timeout: float,  # noqa: ASYNC109 -- the contract's own parameter
+) -> bytes:
+    """Send a request and return the answer; see `Broker.call`. `replies` opens a queue for the answer."""
+    async with asyncio.timeout(timeout), replies as (reply_to, answers):
+        item = request(routing_key, body, method=method, reply_to=reply_to, timeout=timeout)
+        check_sent(await broker.publish(item), routing_key, broker.problem)
+        async for answer in answers:
+            await answers.ack(answer)
+            if answer.correlation_id == item.correlation_id:
+                return answer.body
+    raise BrokerUnavailable("the subscription ended")
 
 
 def check_sent(outcome: Outcome, routing_key: str, problem: str | None) -> None:
