@@ -1,0 +1,1 @@
+"""Provider traffic against a running gateway: signed, and repeated until accepted, as the provider itself does it."""
