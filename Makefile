@@ -1,0 +1,57 @@
+# GNU make; recipes are POSIX sh. `make` alone lists the targets.
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+SHELL := /bin/sh
+.SHELLFLAGS := -eu -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+BIN := .venv/bin
+PACKAGES := gateway connectors normalizer dedup asr
+READY := .venv/.ready
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo '  Arguments for the program behind a target: make test ARGS="-k spool", make run ARGS="--workers 2"'
+
+.PHONY: setup
+setup: $(READY) ## create .venv with everything in it
+
+$(READY): pyproject.toml uv.lock .ci/setup.sh
+	@sh .ci/setup.sh
+
+.PHONY: run
+run: $(READY) ## start the gateway on the embedded default, print the URLs to open
+	@exec $(BIN)/omnigate run $(ARGS)
+
+.PHONY: test
+test: $(READY) ## run all tests, against real servers on private ports
+	@sh .ci/packages.sh redis-server=redis-server rabbitmq-server=rabbitmq-server erl_call=erlang-base setpriv=util-linux
+	@$(BIN)/pytest $(ARGS)
+
+.PHONY: bench
+bench: $(READY) ## measure the gateway beside straightforward Python and Node.js scripts
+	@sh .ci/packages.sh redis-server=redis-server rabbitmq-server=rabbitmq-server erl_call=erlang-base wrk=wrk node=nodejs npm=npm
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+.PHONY: types
+types: $(READY) ## mypy, strict
+	$(BIN)/mypy
+
+.PHONY: lint
+lint: types ## every static check: style, types, layers, dead code, spelling, dependencies, sizes
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+	$(BIN)/vulture
+	$(BIN)/codespell
+	$(BIN)/deptry .
+	$(BIN)/pytest -q -p no:randomly tests/unit/test_budgets.py
+
+.PHONY: clean
+clean: ## remove what was built and installed; data in var/ stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist .coverage
+	rm -rf tests/bench/peers/node_modules
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
