@@ -153,6 +153,14 @@ class Database:
         db.close()
 
 
+def used_bytes(db: sqlite3.Connection) -> int:
+    """Return how much of the file holds something; what was deleted is free for use again and does not count."""
+    pages, free, size = (
+        db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)
+
+
 def _create(path: Path) -> None:
     if not path.parent.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

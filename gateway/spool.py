@@ -1,0 +1,240 @@
+"""The local spool: what could not be published yet, on disk before anybody is told "accepted".
+
+One SQLite file (``spool.db``) shared by the worker processes of a node. A row that somebody may be sending right now
+is *held*: by a publish whose confirm may still come, or by a drain that took it. A held row is not given out, nor are
+later rows of its conversation, so that order holds. When the holder dies the hold runs out, and the row is given out
+again, marked as possibly sent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from dedup.groupcommit import Database, used_bytes
+from gateway import spool_sql as sql
+from gateway.broker.api import Publication
+from normalizer.errors import OmniError
+
+RESERVE_BYTES = 16_777_216  # left on the disk, so that the drain can work when the spool has filled it
+TAKE_SECS = 10.0
+ROW_BYTES = 4096  # most that a row can need beside its body: a page it does not fill
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Publication).decode
+
+
+class SpoolFull(OmniError):
+    """The spool has reached its limit, or the disk cannot take more; nothing of the batch was kept."""
+
+    code, retryable = "spool_full", True
+
+
+class SpoolItem(Struct):
+    """A publication to keep.
+
+    Attributes:
+        conversation: our id; rows of one conversation leave in order. Empty: no order.
+        hold_secs: more than 0 when it was sent and its confirm may still come.
+        redelivery: it was sent and nobody will ever know the outcome.
+    """
+
+    publication: Publication
+    channel: str
+    conversation: str
+    hold_secs: float = 0.0
+    redelivery: bool = False
+
+
+class Row(Struct):
+    """A publication that was kept.
+
+    Attributes:
+        created_at: seconds since the epoch.
+        attempts: how often it was refused since.
+        possibly_sent: the broker may have a copy already.
+        blocked_secs: how long it will not be given out yet, in `list_rows`.
+    """
+
+    id: int
+    publication: Publication
+    channel: str
+    conversation: str
+    created_at: float
+    attempts: int
+    possibly_sent: bool
+    blocked_secs: float = 0.0
+
+
+class SpoolStats(Struct, frozen=True):
+    """Size of the spool; `oldest_age_secs` is 0 when it is empty."""
+
+    rows: int
+    oldest_age_secs: float
+    bytes: int
+
+
+class Spool:
+    """See the module. Coroutines and `waiting` belong to one event loop."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_bytes: int,
+        clock: Callable[[], float] = time.time,  # noqa: TID251 -- rows outlive the process
+        reserve_bytes: int = RESERVE_BYTES,
+    ) -> None:
+        """Name the file; `put` keeps it below `max_bytes` and leaves `reserve_bytes` free on the disk."""
+        self._path, self._max_bytes, self._reserve, self._clock = path, max_bytes, reserve_bytes, clock
+        self._db = Database(path, sql.SCHEMA)
+        self._version = -1
+        self._empty = False
+
+    def open(self) -> None:
+        """Open or create the file; raises `sqlite3.Error` or `OSError`."""
+        self._db.open()
+
+    def close(self) -> None:
+        """Finish what is being written and close the file."""
+        self._db.close()
+
+    async def put(self, items: Sequence[SpoolItem]) -> list[int]:
+        """Keep `items`, all or none; returns their row ids after fsync.
+
+        Raises:
+            SpoolFull: nothing of it was kept.
+        """
+        now = self._clock()
+        bodies = [_encode(item.publication) for item in items]
+        rows = [
+            (
+                item.conversation,
+                item.channel,
+                str(item.publication.headers.get("channel_type", "")),
+                now,
+                now + item.hold_secs if item.hold_secs > 0 else 0,
+                item.hold_secs > 0,
+                item.redelivery,
+            )
+            for item in items
+        ]
+        try:
+            return await self._db.write(lambda db: self._insert(db, rows, bodies))
+        except sqlite3.Error as exc:
+            raise SpoolFull(f"{self._path} cannot be written: {exc}") from exc
+
+    def waiting(self, conversations: Iterable[str]) -> set[str]:
+        """Tell which of these conversations have rows; 3 µs when the spool is empty."""
+        if self.empty:
+            return set()
+        wanted = json.dumps([name for name in conversations if name])
+        return {row[0] for row in self._db.reader.execute(sql.WAITING, (wanted,)).fetchall()}
+
+    @property
+    def empty(self) -> bool:
+        """Whether no process of this node has rows in it."""
+        version = self._db.reader.execute("PRAGMA data_version").fetchone()[0]
+        if version != self._version:  # somebody wrote since we looked
+            self._empty = not self._db.reader.execute("SELECT EXISTS (SELECT 1 FROM spool)").fetchone()[0]
+            self._version = version
+        return self._empty
+
+    async def take(self, limit: int, *, lease_secs: float = TAKE_SECS) -> list[Row]:
+        """Give out the oldest rows that may be sent now, in order; each must be ended by one of the next four methods.
+
+        For `lease_secs` nobody else gets them. If this process dies meanwhile they are given out again as possibly
+        sent.
+        """
+        now = self._clock()
+        if self.empty or not sql.ready(self._db.reader, now, 1):
+            return []  # nothing to write
+
+        def job(db: sqlite3.Connection) -> list[Row]:
+            ids = json.dumps(sql.ready(db, now, limit))
+            rows = db.execute(sql.ROWS, (now, ids)).fetchall()
+            db.execute(sql.FLY, (now + lease_secs, ids))
+            return [_row(found) for found in rows]
+
+        return await self._db.write(job)
+
+    async def remove(self, ids: Iterable[int]) -> None:
+        """Forget rows that the broker confirmed."""
+        wanted = list(ids)
+        if wanted:
+            await self._db.write(lambda db: sql.delete(db, wanted))
+
+    async def hold(self, ids: Iterable[int], secs: float) -> None:
+        """Keep rows whose confirm may still come from being given out for `secs` from now."""
+        await self._change(sql.HOLD, ids, self._clock() + secs)
+
+    async def unhold(self, ids: Iterable[int], *, possibly_sent: bool = True) -> None:
+        """Give rows free that ended without a confirm; `possibly_sent` is false when the broker refused them."""
+        await self._change(sql.LAND, ids, possibly_sent)
+
+    async def retry_later(self, ids: Iterable[int], *, possibly_sent: bool = False) -> None:
+        """Give rows free after a back-off that doubles with every attempt, from 1 to 30 s."""
+        await self._change(sql.BACK_OFF, ids, self._clock(), possibly_sent)
+
+    def stats(self) -> SpoolStats:
+        """Count rows; short even when there are many."""
+        if self.empty:
+            return SpoolStats(rows=0, oldest_age_secs=0.0, bytes=0)
+        db = self._db.reader
+        rows, oldest = db.execute(sql.STATS).fetchone()
+        age = max(0.0, self._clock() - oldest) if oldest is not None else 0.0
+        return SpoolStats(rows=rows, oldest_age_secs=age, bytes=used_bytes(db))
+
+    def by_channel(self) -> dict[tuple[str, str], int]:
+        """Count rows per (channel id, channel kind)."""
+        return {(channel, kind): rows for channel, kind, rows in self._db.reader.execute(sql.BY_CHANNEL).fetchall()}
+
+    async def list_rows(self, limit: int = 100, offset: int = 0) -> list[Row]:
+        """Show rows, oldest first."""
+        return [_row(found) for found in self._db.reader.execute(sql.PAGE, (self._clock(), limit, offset)).fetchall()]
+
+    async def drop(self, ids: Iterable[int] | None) -> int:
+        """Delete rows (None: all) that will never be published, and return how many there were."""
+        wanted = None if ids is None else list(ids)
+        return await self._db.write(lambda db: sql.delete(db, wanted))
+
+    async def replay(self, ids: Iterable[int] | None) -> int:
+        """Make rows (None: all) ready now, whatever held them; returns how many were not."""
+        if ids is None:
+            return await self._db.write(lambda db: db.execute(sql.REPLAY).rowcount)
+        wanted = json.dumps(list(ids))
+        return await self._db.write(lambda db: db.execute(sql.REPLAY_SOME, (wanted,)).rowcount)
+
+    async def _change(self, statement: str, ids: Iterable[int], *values: float) -> None:
+        wanted = list(ids)
+        if wanted:
+            arguments = (*values, json.dumps(wanted))
+            await self._db.write(lambda db: db.execute(statement, arguments).rowcount)
+
+    def _insert(self, db: sqlite3.Connection, rows: list[tuple[Any, ...]], bodies: list[bytes]) -> list[int]:
+        need = sum(map(len, bodies)) + ROW_BYTES * len(rows)
+        if used_bytes(db) + need > self._max_bytes:
+            raise SpoolFull(f"{self._path} has reached {self._max_bytes} bytes: mend the broker or raise the limit")
+        disk = os.statvfs(self._path.parent)
+        if disk.f_bavail * disk.f_frsize < need + self._reserve:
+            raise SpoolFull(f"the disk of {self._path} is full: make room on it")
+        last = (db.execute(sql.LAST_ID).fetchone() or (0,))[0]
+        ids = list(range(last + 1, last + 1 + len(rows)))
+        db.executemany(sql.INSERT, [(number, *row) for number, row in zip(ids, rows, strict=True)])
+        db.executemany(sql.INSERT_BODY, zip(ids, bodies, strict=True))
+        return ids
+
+
+def _row(found: tuple[Any, ...]) -> Row:
+    number, publication, channel, conversation, created_at, attempts, possibly_sent, blocked = found
+    return Row(
+        number, _decode(publication), channel, conversation, created_at, attempts, bool(possibly_sent), float(blocked)
+    )

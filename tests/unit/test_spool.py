@@ -1,0 +1,295 @@
+"""The local spool: order, holds, limits, several owners. Files are real, time is moved by hand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from gateway.broker.api import Publication
+from gateway.spool import Row, Spool, SpoolFull, SpoolItem
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+Open = Callable[..., Spool]
+
+
+@pytest.fixture
+def opened(tmp_path: Path, clock: Clock) -> Iterator[Open]:
+    """Open the spool once more, as another worker process would."""
+    with ExitStack() as stack:
+
+        def open_one(*, max_bytes: int = 100_000_000, reserve_bytes: int = 0) -> Spool:
+            spool = Spool(tmp_path / "data" / "spool.db", max_bytes=max_bytes, clock=clock, reserve_bytes=reserve_bytes)
+            spool.open()
+            stack.callback(spool.close)
+            return spool
+
+        yield open_one
+
+
+@pytest.fixture
+def spool(opened: Open) -> Spool:
+    return opened()
+
+
+def item(name: str, conversation: str = "", *, body: bytes = b"{}", **options: float) -> SpoolItem:
+    publication = Publication(
+        routing_key="v1.telegram.tg.message.received",
+        body=body,
+        message_id=name,
+        method="message.received",
+        timestamp=1,
+        headers={"channel_type": "telegram", "seq": 2**53},
+    )
+    return SpoolItem(publication, "tg", conversation, **options)  # type: ignore[arg-type]
+
+
+def names(rows: list[Row]) -> list[str]:
+    return [row.publication.message_id for row in rows]
+
+
+async def test_rows_come_back_as_they_were_and_in_order(spool: Spool) -> None:
+    original = item("a", "c", body=b"\x00\xff")
+    original.publication.expiration_ms = 5
+    ids = await spool.put([original, item("b", "c"), item("c")])
+
+    rows = await spool.take(10)
+
+    assert [row.id for row in rows] == ids == sorted(ids)
+    assert names(rows) == ["a", "b", "c"]
+    first = rows[0].publication
+    assert [getattr(first, name) for name in first.__struct_fields__] == [
+        getattr(original.publication, name) for name in first.__struct_fields__
+    ]
+    assert (rows[0].channel, rows[0].conversation, rows[0].attempts, rows[0].possibly_sent) == ("tg", "c", 0, False)
+
+
+async def test_rows_survive_a_restart(opened: Open) -> None:
+    spool = opened()
+    await spool.put([item("a")])
+    spool.close()
+
+    assert names(await opened().take(10)) == ["a"]
+
+
+async def test_removed_rows_are_gone_and_their_ids_never_return(spool: Spool) -> None:
+    first = await spool.put([item("a"), item("b")])
+    await spool.remove(first)
+
+    assert await spool.take(10) == []
+    assert spool.empty
+    assert min(await spool.put([item("c")])) > max(first)
+
+
+async def test_taken_row_is_not_given_out_twice(opened: Open) -> None:
+    mine, other = opened(), opened()
+    await mine.put([item(name) for name in "abc"])
+
+    assert names(await mine.take(2)) == ["a", "b"]
+    assert names(await other.take(2)) == ["c"]
+    assert await mine.take(2) == []
+
+
+async def test_row_whose_taker_died_is_given_out_again_as_possibly_sent(spool: Spool, clock: Clock) -> None:
+    await spool.put([item("a")])
+    await spool.take(1, lease_secs=10)
+    clock.now += 11
+
+    (row,) = await spool.take(1)
+
+    assert row.possibly_sent
+
+
+async def test_held_row_blocks_its_conversation_and_no_other(spool: Spool, clock: Clock) -> None:
+    await spool.put([item("a1", "a", hold_secs=30), item("a2", "a"), item("b1", "b"), item("x"), item("a3", "a")])
+
+    assert names(await spool.take(10)) == ["b1", "x"]
+    clock.now += 31
+    rows = await spool.take(10)
+    assert [(row.publication.message_id, row.possibly_sent) for row in rows if row.conversation == "a"] == [
+        ("a1", True),
+        ("a2", False),
+        ("a3", False),
+    ]
+
+
+async def test_rows_before_a_held_one_are_given_out(spool: Spool) -> None:
+    await spool.put([item("1", "a"), item("2", "a", hold_secs=30), item("3", "a")])
+
+    assert names(await spool.take(10)) == ["1"]
+
+
+async def test_rows_without_conversation_do_not_wait_for_each_other(spool: Spool) -> None:
+    await spool.put([item("a", hold_secs=30), item("b")])
+
+    assert names(await spool.take(10)) == ["b"]
+
+
+async def test_hold_is_renewed(spool: Spool, clock: Clock) -> None:
+    ids = await spool.put([item("a", "c", hold_secs=10)])
+    clock.now += 9
+    await spool.hold(ids, 10)
+    clock.now += 9
+
+    assert await spool.take(10) == []
+
+
+@pytest.mark.parametrize("possibly_sent", [True, False])
+async def test_lifted_hold_frees_the_conversation(spool: Spool, *, possibly_sent: bool) -> None:
+    ids = await spool.put([item("a1", "a", hold_secs=10), item("a2", "a")])
+    await spool.unhold(ids[:1], possibly_sent=possibly_sent)
+
+    rows = await spool.take(10)
+
+    assert [(row.publication.message_id, row.possibly_sent) for row in rows] == [("a1", possibly_sent), ("a2", False)]
+
+
+async def test_row_that_may_have_been_sent_stays_marked_after_a_refusal(spool: Spool, clock: Clock) -> None:
+    await spool.put([item("a", redelivery=True)])
+    (row,) = await spool.take(1)
+    await spool.retry_later([row.id])
+    clock.now += 60
+
+    (again,) = await spool.take(1)
+
+    assert (again.possibly_sent, again.attempts) == (True, 1)
+
+
+async def test_refused_row_comes_back_unmarked_after_a_growing_time(spool: Spool, clock: Clock) -> None:
+    await spool.put([item("a")])
+    waits = []
+    for _ in range(8):
+        (row,) = await spool.take(1)
+        assert not row.possibly_sent
+        await spool.retry_later([row.id])
+        (listed,) = await spool.list_rows()
+        waits.append(listed.blocked_secs)
+        clock.now += listed.blocked_secs
+
+    assert waits == pytest.approx([1, 2, 4, 8, 16, 30, 30, 30], abs=1e-3)
+
+
+async def test_row_without_an_outcome_comes_back_marked(spool: Spool, clock: Clock) -> None:
+    await spool.put([item("a")])
+    (row,) = await spool.take(1)
+    await spool.retry_later([row.id], possibly_sent=True)
+    clock.now += 2
+
+    assert (await spool.take(1))[0].possibly_sent
+
+
+async def test_waiting_names_the_conversations_with_rows(spool: Spool) -> None:
+    assert spool.waiting({"a", "b", ""}) == set()
+    ids = await spool.put([item("1", "a"), item("2", "b", hold_secs=9), item("3")])
+
+    assert spool.waiting({"a", "b", "c", ""}) == {"a", "b"}
+    await spool.remove(ids[:1])
+    assert spool.waiting(["a", "b"]) == {"b"}
+    await spool.remove(ids)
+    assert spool.waiting(["a", "b"]) == set()
+
+
+async def test_waiting_notices_what_others_write(opened: Open) -> None:
+    mine, other = opened(), opened()
+    assert mine.waiting(["a"]) == set()
+    ids = await other.put([item("1", "a")])
+
+    assert mine.waiting(["a"]) == {"a"}
+    await other.remove(ids)
+    assert mine.waiting(["a"]) == set()
+
+
+async def test_full_spool_takes_nothing_of_a_batch_and_still_drains(opened: Open) -> None:
+    spool = opened(max_bytes=200_000)
+    kept = 0
+    with pytest.raises(SpoolFull, match="200000 bytes"):  # noqa: PT012 -- until it is full
+        while True:
+            await spool.put([item(f"{kept}", body=bytes(1000)), item("second", body=bytes(9000))])
+            kept += 1
+
+    assert spool.stats().rows == 2 * kept > 4
+    assert spool.stats().bytes <= 200_000
+    with pytest.raises(SpoolFull):
+        await spool.put([item("small"), item("large", body=bytes(1_000_000))])
+    assert spool.stats().rows == 2 * kept
+    taken = await spool.take(1000)
+    assert len(taken) == 2 * kept
+    await spool.remove([row.id for row in taken])
+    await spool.put([item("room again", body=bytes(9000))])
+
+
+async def test_spool_leaves_room_on_the_disk(opened: Open) -> None:
+    spool = opened(reserve_bytes=2**60)
+
+    with pytest.raises(SpoolFull, match="make room"):
+        await spool.put([item("a")])
+
+
+async def test_stats_and_list_say_what_is_there(spool: Spool, clock: Clock) -> None:
+    assert (spool.stats().rows, spool.stats().oldest_age_secs) == (0, 0)
+    await spool.put([item("a"), item("b", "c", hold_secs=5)])
+    clock.now += 3
+    await spool.put([item("c")])
+
+    stats = spool.stats()
+    assert (stats.rows, stats.oldest_age_secs) == (3, 3)
+    assert stats.bytes > 0
+    assert spool.by_channel() == {("tg", "telegram"): 3}
+    assert names(await spool.list_rows(2, 1)) == ["b", "c"]
+    assert [row.blocked_secs for row in await spool.list_rows()] == pytest.approx([0, 2, 0], abs=1e-3)
+
+
+async def test_dropped_rows_are_counted(spool: Spool) -> None:
+    ids = await spool.put([item(name) for name in "abcd"])
+
+    assert await spool.drop([ids[0], 999_999]) == 1
+    assert await spool.drop(None) == 3
+    assert await spool.drop(None) == 0
+    assert spool.empty
+
+
+async def test_replay_makes_rows_ready_now(spool: Spool) -> None:
+    ids = await spool.put([item("a", hold_secs=60), item("b", hold_secs=60), item("c")])
+    assert await spool.replay([ids[0]]) == 1
+    assert await spool.replay(None) == 1
+
+    rows = await spool.take(10)
+
+    assert [(row.publication.message_id, row.possibly_sent) for row in rows] == [("a", True), ("b", True), ("c", False)]
+
+
+async def test_nothing_is_done_for_nothing(spool: Spool) -> None:
+    await spool.remove([])
+    await spool.hold([], 5)
+    await spool.unhold([])
+    await spool.retry_later([])
+    assert await spool.put([]) == []
+
+
+async def test_unwritable_spool_says_so(opened: Open) -> None:
+    spool = opened()
+    spool.close()
+
+    with pytest.raises(SpoolFull, match="cannot be written"):
+        await spool.put([item("a")])
+
+
+def test_default_clock_outlives_the_process(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s.db", max_bytes=1)
+    assert abs(spool._clock() - time.time()) < 60
