@@ -29,7 +29,7 @@ from gateway.broker.api import Broker, BrokerUnavailable, Consumer, Delivery
 from gateway.limits import Backoff, Breaker, Gate, Lanes, State, Timing
 from gateway.outbound_actions import Actions, Link
 from gateway.outbound_desk import Desk
-from gateway.outbound_handler import Dispatch, Handler
+from gateway.outbound_handler import Handler
 from gateway.outbound_memory import Memory
 from gateway.outbound_reports import Reports
 from gateway.outbound_sender import Progress, Sender
@@ -72,7 +72,6 @@ class Extras(Struct, frozen=True, kw_only=True):
         keep_secs: how long answers are remembered, where the channel sets no window.
         drain_secs: how long a shutdown waits for calls under way.
         strict: see `Desk`.
-        dispatch: answers requests that are not for the provider (`gateway.requests.Requests.dispatch`).
         blobs: for `media.get`.
         link: for `media.get`.
         breaker_threshold: failures in a row after which sending is suspended.
@@ -82,7 +81,6 @@ class Extras(Struct, frozen=True, kw_only=True):
     keep_secs: float = 604_800.0
     drain_secs: float = 10.0
     strict: bool = False
-    dispatch: Dispatch | None = None
     blobs: Blobs | None = None
     link: Link | None = None
     breaker_threshold: int = 5
@@ -157,7 +155,7 @@ class Outbound:
             blobs=extras.blobs,
             link=extras.link,
         )
-        self._handler = Handler(desk, actions, extras.dispatch)
+        self._handler = Handler(desk, actions)
 
     async def run(self) -> None:
         """Send until cancelled; then finish what is under way, within `drain_secs`, and give the rest back."""

@@ -56,7 +56,7 @@ def _send_error(exc: SendError) -> RpcError:
     details = {
         key: value
         for key, value in (("provider_code", exc.provider_code), ("provider_text", exc.provider_text))
-        if value is not None
+        if value
     }
     match exc:
         case Unreachable():

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 from gateway.broker.api import Delivery
+from gateway.broker.topology import command_key
 from gateway.outbound_actions import FLEETING, METHODS, Actions
 from gateway.outbound_desk import Desk
 from gateway.outbound_errors import rpc_error
@@ -14,18 +12,16 @@ from gateway.outbound_send import MessageSend
 from gateway.outbound_sender import Progress
 from normalizer import rpc
 from normalizer.errors import OmniError
+from normalizer.methods import REQUESTS
 from normalizer.rpc import Request, RpcError
-
-Dispatch = Callable[[Request], Awaitable[Any]]
-"""Answers a request that is not for the provider; raises `OmniError`."""
 
 
 class Handler:
     """See the module."""
 
-    def __init__(self, desk: Desk, actions: Actions, dispatch: Dispatch | None = None) -> None:
-        """Work at `desk`; without `dispatch`, requests that are not for the provider are not known."""
-        self._desk, self._actions, self._dispatch = desk, actions, dispatch
+    def __init__(self, desk: Desk, actions: Actions) -> None:
+        """Work at `desk`."""
+        self._desk, self._actions = desk, actions
         self._send = MessageSend(desk)
 
     async def handle(self, delivery: Delivery, progress: Progress) -> None:
@@ -70,8 +66,8 @@ class Handler:
             await desk.answer(delivery, request, rpc.result(request.id, value))
 
     async def _other(self, delivery: Delivery, request: Request, progress: Progress) -> None:
-        if self._dispatch is None:
+        """Hand on what is for the gateway itself: a channel cannot pause itself while it works for somebody."""
+        if request.method not in REQUESTS:
             raise RpcError(rpc.METHOD_NOT_FOUND, f"there is no method {request.method!r}")
         progress.busy = True
-        value = await self._dispatch(request)
-        await self._desk.answer(delivery, request, rpc.result(request.id, value))
+        await self._desk.reports.forward(delivery, command_key(request.method, None), request.method)

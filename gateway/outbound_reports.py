@@ -13,7 +13,7 @@ from typing import Literal
 
 from structlog.typing import FilteringBoundLogger
 
-from gateway.broker.api import DEAD, Broker, Delivery, Outcome, Publication
+from gateway.broker.api import COMMANDS, DEAD, Broker, Delivery, Outcome, Publication
 from gateway.limits import Backoff, Timing
 from gateway.outbound_memory import Ending
 from normalizer import ids, rpc
@@ -63,6 +63,22 @@ class Reports:
         self._log.warning("answer_undeliverable", method=delivery.method)
         return False
 
+    async def forward(self, delivery: Delivery, key: str, method: str) -> None:
+        """Put a request where it should have gone; raises `RpcError` when nothing takes it there."""
+        publication = Publication(
+            exchange=COMMANDS,
+            routing_key=key,
+            body=delivery.body,
+            message_id=delivery.message_id or _derived_id(delivery),
+            method=method,
+            timestamp=int(self._timing.wall()),
+            headers={},
+            reply_to=delivery.reply_to,
+            correlation_id=delivery.correlation_id,
+        )
+        if not await self.settle(publication, refusals=ANSWER_TRIES):
+            raise RpcError(rpc.BUSY, f"no queue takes {key!r}")
+
     async def dead(self, delivery: Delivery, *, stage: str, reason: str, detail: str, **headers: str | int) -> None:
         """Keep a request that came to nothing, as it was, in ``gw.dead.<stage>``, with the reason in its headers."""
         await self.settle(
@@ -70,7 +86,7 @@ class Reports:
                 exchange=DEAD,
                 routing_key=f"{stage}.{topic_word(str(headers.get('channel_id', 'gateway')))}",
                 body=delivery.body,
-                message_id=delivery.message_id or "cmd_" + ids.digest(delivery.body.decode("utf-8", "replace")),
+                message_id=delivery.message_id or _derived_id(delivery),
                 method=delivery.method or "unknown",
                 timestamp=int(self._timing.wall()),
                 headers={
@@ -160,3 +176,7 @@ class Reports:
 
 def _status_error(error: RpcError) -> StatusError:
     return StatusError(code=error.number, message=str(error), retryable=error.retryable)
+
+
+def _derived_id(delivery: Delivery) -> str:
+    return "cmd_" + ids.digest(delivery.correlation_id or "", delivery.body.decode("utf-8", "replace"))
