@@ -25,7 +25,7 @@ ENVELOPE = frozenset({
     "reply_to_poll_option_id", "via_bot", "edit_date", "has_protected_content", "is_from_offline", "is_paid_post",
     "media_group_id", "author_signature", "paid_star_count", "entities", "link_preview_options", "effect_id",
     "caption", "caption_entities", "show_caption_above_media", "has_media_spoiler", "suggested_post_info",
-    "reply_markup",
+    "reply_markup", "new_chat_participant", "new_chat_member", "left_chat_participant",
 })  # fmt: skip
 """Fields of a message that say something about it; whatever else is there is its content."""
 
@@ -191,7 +191,7 @@ def metadata(message: t.Message, update_id: int, kind: str) -> dict[str, Any]:
         if value:
             extra[name] = bounded(value)
     if message.entities or message.caption_entities:
-        extra["entities"] = bounded(message.entities or message.caption_entities)
+        extra["entities"] = bounded(list(message.entities or message.caption_entities))
     if message.business_connection_id:
         extra["business_connection_id"] = message.business_connection_id
     if message.dice:

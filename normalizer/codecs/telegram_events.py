@@ -19,6 +19,7 @@ from normalizer.codecs.telegram_message import (
     place,
     provider_address,
     reference,
+    thread,
 )
 from normalizer.model import ActivityParams, Conversation, DeletedParams, MessageParams, Party, ReactionParams
 from normalizer.raw import Event, Ignored, RawEvent
@@ -54,6 +55,7 @@ def callback(raw: RawEvent, query: t.CallbackQuery, us: Party | None, update_id:
         parts=[choice],
         to=(us,) if us else (),
         reply_to=reference(raw, chat, asked.message_id, connection) if asked else None,
+        thread=thread(asked) if asked else None,
     )
     return build.received(
         raw,

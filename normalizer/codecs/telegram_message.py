@@ -134,10 +134,9 @@ def _to(found: t.Message, us: Party | None, direction: Literal["in", "echo"]) ->
 
 def _context(raw: RawEvent, found: t.Message) -> dict[str, Any]:
     fields: dict[str, Any] = {}
-    thread, quoted = found.message_thread_id, found.reply_to_message
-    if thread is not None:
-        fields["thread"] = Thread(root_provider_id=str(thread))
-    if quoted is not None and not (found.is_topic_message and quoted.message_id == thread):
+    fields["thread"] = thread(found)
+    quoted = found.reply_to_message
+    if quoted is not None and not (found.is_topic_message and quoted.message_id == found.message_thread_id):
         fields["reply_to"] = reference(raw, quoted.chat, quoted.message_id, found.business_connection_id)
     payload = start_payload(found) if found.chat.private else None
     if payload is not None:
@@ -146,6 +145,12 @@ def _context(raw: RawEvent, found: t.Message) -> dict[str, Any]:
     if forwarded or found.is_from_offline:
         fields["flags"] = Flags(forwarded=forwarded, auto_generated=found.is_from_offline)
     return fields
+
+
+def thread(found: t.Message) -> Thread | None:
+    """Name the topic a message belongs to, None outside topics and comment threads."""
+    native = found.message_thread_id
+    return None if native is None else Thread(root_provider_id=str(native))
 
 
 def reference(raw: RawEvent, chat: t.Chat, message_id: int, connection: str | None = None) -> MessageRef:
