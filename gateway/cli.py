@@ -89,6 +89,8 @@ def explain(exc: Exception) -> str | None:
         return "the configuration cannot be used:\n" + "\n".join(f"  {problem}" for problem in exc.problems)
     if isinstance(exc, TimeoutError):
         return _one_line(str(exc)) or "no answer in time; is the gateway running? (`omnigate run`)"
+    if isinstance(exc, OSError) and exc.filename and exc.strerror:
+        return f"{exc.filename}: {exc.strerror}"
     if isinstance(exc, (OmniError, OSError)):
         return _one_line(str(exc)) or type(exc).__name__
     return None

@@ -76,38 +76,51 @@ def has_password(url: str) -> bool:
     return bool(parts.password) and parts.hostname not in {"localhost", "127.0.0.1", "::1"}
 
 
+class _Listener(Struct, frozen=True):
+    """Something that listens: channels of one `owner` (a kind) may share it, when they agree on its `options`."""
+
+    owner: str
+    path: str
+    address: str
+    options: Struct | None = None
+
+
 def _listeners(settings: Settings) -> Iterator[Finding]:
-    """Find ports that two owners want; channels of one kind may share a listener, spelled the same way."""
-    taken: list[tuple[str, str, str]] = []
-    for owner, path, address in _addresses(settings):
-        host, port = _split(address)
+    """Find ports that two owners want."""
+    taken: list[_Listener] = []
+    for one in _addresses(settings):
+        host, port = _split(one.address)
         if not port.isdecimal() or int(port) > PORT_MAX:
-            yield Finding(path=path, message=f"expected host:port with a port of at most {PORT_MAX}, got {address!r}")
+            words = f"expected host:port with a port of at most {PORT_MAX}, got {one.address!r}"
+            yield Finding(path=f"{one.path}.listen", message=words)
             continue
-        for other_owner, other_path, other in taken:
-            shared = owner == other_owner and address == other
-            if port != "0" and not shared and _overlap((host, port), _split(other)):
-                yield Finding(path=path, message=f"{address} is taken by {other_path} ({other})", also=(other_owner,))
-        taken.append((owner, path, address))
+        for other in taken:
+            words = f"{one.address} is taken by {other.path}.listen ({other.address})"
+            if one.owner == other.owner and one.address == other.address:
+                if one.options != other.options:
+                    words = f"shares {one.address} with {other.path} and must agree with it on everything else"
+                    yield Finding(path=one.path, message=words)
+            elif port != "0" and _overlap((host, port), _split(other.address)):
+                yield Finding(path=f"{one.path}.listen", message=words, also=(other.owner,))
+        taken.append(one)
 
 
-def _addresses(settings: Settings) -> Iterator[tuple[str, str, str]]:
-    """List (owner, path, address) of everything that listens."""
-    yield "http", "http.listen", settings.http.listen
-    yield "admin", "admin.listen", settings.admin.listen
+def _addresses(settings: Settings) -> Iterator[_Listener]:
+    yield _Listener("http", "http", settings.http.listen)
+    yield _Listener("admin", "admin", settings.admin.listen)
     for channel in settings.channels.values():
         if channel.options.enabled:
-            for path, address in _listens(channel.options, f"channels.{channel.id}"):
-                yield channel.kind, path, address
+            yield from _inside(channel.kind, channel.options, f"channels.{channel.id}")
 
 
-def _listens(options: Struct, path: str) -> Iterator[tuple[str, str]]:
+def _inside(kind: str, options: Struct, path: str) -> Iterator[_Listener]:
+    """Find every `listen` of a channel, however deep; only a table of its own can be shared."""
     for item in fields(options):
         value: Any = getattr(options, item.name)
         if item.name == "listen" and isinstance(value, str) and value:
-            yield f"{path}.listen", value
+            yield _Listener(kind, path, value, options)
         elif isinstance(value, Struct):
-            yield from _listens(value, f"{path}.{item.encode_name}")
+            yield from _inside(kind, value, f"{path}.{item.encode_name}")
 
 
 def _split(address: str) -> tuple[str, str]:

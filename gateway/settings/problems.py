@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -51,7 +52,7 @@ class SettingsError(OmniError):
 def shown(file: Path) -> str:
     """Name a file the way the operator knows it: relative to the current directory when it lies below."""
     try:
-        return str(file.resolve().relative_to(Path.cwd()))
+        return str(Path(os.path.normpath(file.absolute())).relative_to(Path.cwd()))
     except ValueError:
         return str(file)
 

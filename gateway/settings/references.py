@@ -45,5 +45,5 @@ def files(value: Any, file: Path) -> Iterator[Path]:
     elif isinstance(value, list):
         for item in value:
             yield from files(item, file)
-    elif isinstance(value, str) and value.startswith(FILE) and value != FILE:
+    elif isinstance(value, str) and value.startswith(FILE) and value != FILE and "\0" not in value:
         yield target(value, file)

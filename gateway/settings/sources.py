@@ -68,12 +68,12 @@ def read(main: Path) -> Sources:
     document = _parse(main, sources)
     patterns = document.pop("include", [])
     _merge(document, main, sources)
-    if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
+    if not isinstance(patterns, list) or not all(isinstance(word, str) and "\0" not in word for word in patterns):
         sources.note(main, "include", "expected a list of file names or patterns", 'such as ["channels/*.toml"]')
         return sources
     for index, pattern in enumerate(patterns):
         for file in _matches(pattern, f"include[{index}]", main, sources):
-            if file.resolve() not in {known.resolve() for known in sources.files}:
+            if os.path.realpath(file) not in map(os.path.realpath, sources.files):
                 _include(file, sources)
     return sources
 

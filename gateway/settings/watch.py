@@ -7,6 +7,7 @@ seconds without one) is only the occasion to compare what the files look like no
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
@@ -74,7 +75,7 @@ def _stat(file: Path) -> tuple[int, int, int] | None:
 def _folders(sources: Sources) -> set[Path]:
     """Name the folders in which a change may matter; of those that do not exist yet, the nearest one above."""
     wanted = {file.parent for file in sources.with_secrets()} | {_root(pattern) for pattern in sources.patterns}
-    return {_existing(folder.resolve()) for folder in wanted}
+    return {_existing(Path(os.path.realpath(folder))) for folder in wanted}
 
 
 def _root(pattern: Path) -> Path:

@@ -54,6 +54,12 @@ def test_channels_of_one_kind_may_share_a_listener() -> None:
     assert findings(post("a") + post("b")) == []
 
 
+def test_channels_that_share_a_listener_agree_on_it() -> None:
+    assert findings(post("a") + post("b", "smtp = { max_size = 11 }")) == [
+        "channels.b.smtp: shares 127.0.0.1:2525 with channels.a.smtp and must agree with it on everything else"
+    ]
+
+
 def test_a_shared_listener_is_spelled_the_same() -> None:
     assert findings(post("a") + post("b", 'smtp = { listen = "0.0.0.0:2525" }')) == [
         "channels.b.smtp.listen: 0.0.0.0:2525 is taken by channels.a.smtp.listen (127.0.0.1:2525)"

@@ -332,3 +332,18 @@ def test_the_configuration_is_the_option_then_the_variable_then_the_default(monk
     monkeypatch.setenv("OMNIGATE_CONFIG", "/etc/omnigate.toml")
     assert find(None) == Path("/etc/omnigate.toml")
     assert find(Path("x.toml")) == Path("x.toml")
+
+
+@pytest.mark.parametrize("name", ["file:a\\u0000b", "env:a\\u0000b", "file:", "env:", "file:loop"])
+def test_a_strange_reference_is_reported(name: str) -> None:
+    Path("loop").symlink_to("loop")
+
+    (found,) = problems(f'include = ["loop"]\n[channels.shop]\nkind = "shop"\ntoken = "{name}"')[1:]
+
+    assert found.startswith("gw.toml: channels.shop.token: ")
+
+
+def test_a_strange_include_is_reported() -> None:
+    (found,) = problems('include = ["a\\u0000b"]')
+
+    assert found.startswith("gw.toml: include: expected a list of file names")
