@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_tz
 from hashlib import sha256
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -120,9 +120,15 @@ def read(raw: RawEvent) -> Event:
     conversation = Conversation(
         id=ids.conversation_id(raw.channel.id, key), kind="email", provider_id=reply.address if reply else None
     )
-    metadata = {"email": {"mail_from": raw.meta.get("mail_from"), "rcpt_to": envelope}}
-    event = build.received(raw, message, conversation, normalizer=VERSION, metadata=metadata)
+    event = build.received(raw, message, conversation, normalizer=VERSION, metadata=_metadata(raw, envelope))
     return replace(event, params=replace(event.params, raw=_raw_info(raw)))
+
+
+def _metadata(raw: RawEvent, recipients: list[str]) -> dict[str, Any]:
+    """Tell the SMTP envelope, which the header of a mail need not agree with."""
+    if "mail_from" not in raw.meta:
+        return {}
+    return {"email": {"mail_from": raw.meta["mail_from"], "rcpt_to": recipients}}
 
 
 def _raw_info(raw: RawEvent) -> RawInfo:
