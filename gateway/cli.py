@@ -33,6 +33,7 @@ SERVING, ASKING, MENDING = Group("Serve", sort_key=1), Group("Use", sort_key=2),
 COMMANDS: tuple[tuple[str, str, Group, str], ...] = (
     ("run", "gateway.commands.run:run", SERVING, "Run the gateway; SIGTERM drains and exits, SIGHUP reloads."),
     ("init", "gateway.commands.init:init", SERVING, "Make up the demo secrets that the configuration refers to."),
+    ("simulate", "gateway.commands.simulate:app", ASKING, "Send signed provider traffic to a running gateway."),
     ("check", "gateway.commands.check:check", MENDING, "Report every problem of the configuration, or try a payload."),
     ("schema", "gateway.commands.schema:schema", MENDING, "Print a generated schema: config, messages or asyncapi."),
 )

@@ -12,9 +12,9 @@ import structlog
 from connectors import registry
 from connectors.api import Context
 from gateway.blobs import BlobStore
-from gateway.commands.console import Failure, emit, warn
+from gateway.commands.console import emit, warn
+from gateway.commands.target import named
 from gateway.settings.model import Channel, Settings
-from gateway.settings.problems import did_you_mean
 from normalizer import rpc
 from normalizer.codecs.api import Codec
 from normalizer.errors import MalformedPayload
@@ -26,9 +26,7 @@ CONTENT_TYPES = {".eml": "message/rfc822", ".xml": "application/xml", ".form": "
 
 async def attempt(settings: Settings, channel_id: str, body: bytes, name: str) -> int:
     """Show what a payload would become; `name` tells its content type. Returns 0 when all of it is understood."""
-    channel = settings.channels.get(channel_id)
-    if channel is None:
-        raise Failure(f"there is no channel {channel_id!r} ({did_you_mean(channel_id, settings.channels)})")
+    channel = named(settings, channel_id)
     ref = ChannelRef(id=channel.id, type=channel.kind, account=channel.options.account, labels=channel.options.labels)
     raw = RawEvent(
         channel=ref,
