@@ -1,0 +1,200 @@
+"""Bytes on local disk, addressed by their SHA-256: attachments, raw mails, raw payloads.
+
+``<data_dir>/blobs/ab/abcd…``, written beside and renamed, so that a name is there with all its bytes or not at all;
+file and folder are synced before the reference is given out. Links to a blob are signed and expire (`sign`,
+`verify`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hmac
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlencode
+
+from typing_extensions import override
+
+from connectors.api import Blobs
+from connectors.errors import Busy
+
+T = TypeVar("T")
+
+PREFIX = "sha256:"
+KEY_BYTES = 32
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_TEMPORARY = ".new-"
+_EXPIRES, _SIGNATURE = "expires", "signature"
+
+
+class BlobStore(Blobs):
+    """See the module. Several processes may share the folder."""
+
+    def __init__(self, data_dir: Path, *, clock: Callable[[], float] = time.time) -> None:  # noqa: TID251
+        """Keep blobs below `data_dir`, and the key of the links in ``media.key`` there."""
+        self._folder, self._key_file, self._clock = data_dir / "blobs", data_dir / "media.key", clock
+        self._key = b""
+
+    @override
+    async def put(self, data: bytes) -> str:
+        """Store `data` and return its reference (``sha256:<hex>``) after fsync; the same bytes are stored once.
+
+        Raises:
+            Busy: the disk is full or cannot be written; nothing was kept.
+        """
+        try:
+            return await _in_thread(lambda: self._put(data))
+        except OSError as exc:
+            raise Busy(30.0, f"{self._folder} cannot be written: {exc.strerror or exc}") from exc
+
+    @override
+    async def get(self, ref: str) -> bytes:
+        """Read it back; raises `KeyError` when there is no such blob."""
+        path = self._path(ref)
+        try:
+            return await _in_thread(path.read_bytes)
+        except FileNotFoundError:
+            raise KeyError(ref) from None
+
+    async def exists(self, ref: str) -> bool:
+        """Tell whether `get` would find it."""
+        try:
+            path = self._path(ref)
+        except KeyError:
+            return False
+        return await _in_thread(path.is_file)
+
+    async def sweep(self, older_than_secs: float) -> int:
+        """Delete what was not put for so long; returns the number of blobs."""
+        before = self._clock() - older_than_secs
+        return await _in_thread(lambda: sum(_sweep(shard, before) for shard in self._shards()))
+
+    def sign(self, ref: str, expires: float) -> str:
+        """Return what follows ``/media/`` in a link that works until `expires` (seconds since the epoch)."""
+        digest = self._path(ref).name
+        query = {_EXPIRES: f"{expires:.0f}", _SIGNATURE: self._signature(digest, f"{expires:.0f}")}
+        return f"{digest}?{urlencode(query)}"
+
+    def verify(self, path: str, query: Mapping[str, str]) -> str | None:
+        """Return the reference a link stands for, or None when it is wrong or has expired.
+
+        Args:
+            path: what follows ``/media/``.
+            query: decoded.
+        """
+        digest, expires = path.strip("/"), query.get(_EXPIRES, "")
+        if not _DIGEST.fullmatch(digest) or not re.fullmatch(r"[0-9]{1,15}", expires):
+            return None
+        given = query.get(_SIGNATURE, "").encode("utf-8", "surrogatepass")
+        if not hmac.compare_digest(self._signature(digest, expires).encode(), given):
+            return None
+        return PREFIX + digest if self._clock() <= int(expires) else None
+
+    def _signature(self, digest: str, expires: str) -> str:
+        if not self._key:
+            self._key = _load_key(self._key_file)
+        return hmac.new(self._key, f"{digest} {expires}".encode(), "sha256").hexdigest()
+
+    def _path(self, ref: str) -> Path:
+        digest = ref.removeprefix(PREFIX)
+        if not ref.startswith(PREFIX) or not _DIGEST.fullmatch(digest):
+            raise KeyError(ref)
+        return self._folder / digest[:2] / digest
+
+    def _shards(self) -> list[Path]:
+        return sorted(self._folder.iterdir()) if self._folder.is_dir() else []
+
+    def _put(self, data: bytes) -> str:
+        digest = sha256(data).hexdigest()
+        path = self._folder / digest[:2] / digest
+        if not path.parent.is_dir():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _sync(path.parent.parent)
+            _sync(path.parent.parent.parent)
+        with _locked(path.parent, fcntl.LOCK_SH) as folder:
+            if path.is_file() and path.stat().st_size == len(data):
+                os.utime(path)  # `sweep` counts from here
+            else:
+                _write(path, data)
+            os.fsync(folder)  # also for a name that another process has just made
+        return PREFIX + digest
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(None, work)
+
+
+@contextmanager
+def _locked(folder: Path, how: int) -> Iterator[int]:
+    """Hold a lock on a folder, so that nothing is swept between being found and being promised."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, how)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _sync(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file that appears under its name with all its bytes on disk, or not at all."""
+    temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(fd, "wb", buffering=0) as file:
+            view = memoryview(data)
+            while view:
+                view = view[file.write(view) :]
+            os.fsync(fd)
+        temporary.rename(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _sweep(shard: Path, before: float) -> int:
+    """Delete old blobs of a folder, and what a crash left half-written."""
+    swept = 0
+    with _locked(shard, fcntl.LOCK_EX):
+        for path in shard.iterdir():
+            if path.stat().st_mtime < before:
+                path.unlink()
+                swept += not path.name.startswith(_TEMPORARY)
+    return swept
+
+
+def _load_key(path: Path) -> bytes:
+    """Read the key, or make it; of several processes that make it at once one wins and all use its key."""
+    with suppress(FileNotFoundError):
+        return _checked(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mine = path.with_name(f"{path.name}{_TEMPORARY}{secrets.token_hex(8)}")
+    _write(mine, secrets.token_hex(KEY_BYTES).encode())
+    with suppress(FileExistsError):
+        os.link(mine, path)
+    mine.unlink()
+    _sync(path.parent)
+    return _checked(path)
+
+
+def _checked(path: Path) -> bytes:
+    key = path.read_bytes().strip()
+    if len(key) < KEY_BYTES:
+        raise OSError(f"{path} holds no key: delete it, and a new one is made (links given out so far end)")
+    return key
