@@ -20,7 +20,8 @@ from gateway import logs, telemetry
 from gateway.channels import Channels
 from gateway.control import Control
 from gateway.core import Core, open_core, settled
-from gateway.redrive import redrive_loop
+from gateway.redrive import Redrive
+from gateway.requests import Requests
 from gateway.settings.diff import Changes, changes
 from gateway.settings.load import load
 from gateway.settings.model import Settings
@@ -28,6 +29,7 @@ from gateway.settings.problems import SettingsError
 from gateway.settings.watch import watch
 from gateway.supervisor import Supervisor
 from gateway.web.admin import AdminServer
+from gateway.web.guard import admin_token
 from gateway.web.media import media_mount
 from gateway.web.public import PublicServer
 
@@ -75,8 +77,8 @@ class App:
             supervisor.start("broker", core.broker.run, stage="broker")
             supervisor.start("pipeline", core.pipeline.run, stage="pipeline")
             await public.start(reuse_port=self._workers > 1)
+            admin = await self._start_primary(supervisor) if self.primary else None
             await self.channels.start(self.settings)
-            admin = await self._start_primary(supervisor, public) if self.primary else None
             supervisor.start("reload", self._watch, stage="reload")
             if started is not None:
                 started(public)
@@ -84,13 +86,17 @@ class App:
             await self._stop.wait()
             await self._shut_down(public, admin, supervisor)
 
-    async def _start_primary(self, supervisor: Supervisor, public: PublicServer) -> AdminServer:
-        control = Control(self)
-        admin = AdminServer(self.settings.admin, control=control, metrics=telemetry.exposition)
+    async def _start_primary(self, supervisor: Supervisor) -> AdminServer:
+        redrive = Redrive(self.core.quarantine, self.channels)
+        control = Control(self, redrive)
+        requests = Requests(control, self.core.broker)
+        section = self.settings.admin
+        token = admin_token(section, self.core.data_dir)
+        admin = AdminServer(section, token=token, control=control, requests=requests, metrics=telemetry.exposition)
         await admin.start()
         supervisor.start("drain", self.core.drain.run, stage="drain")
-        supervisor.start("requests", control.requests.run, stage="requests")
-        supervisor.start("redrive", lambda: redrive_loop(self.core.quarantine, self.channels), stage="redrive")
+        supervisor.start("requests", requests.run, stage="requests")
+        supervisor.start("redrive", redrive.run, stage="redrive")
         return admin
 
     async def _shut_down(self, public: PublicServer, admin: AdminServer | None, supervisor: Supervisor) -> None:
@@ -168,14 +174,15 @@ def serve(path: Path, settings: Settings, *, index: int, workers: int, banner: b
         import uvloop  # noqa: PLC0415 -- a process that does not want it does not load it
 
         factory = uvloop.new_event_loop
+    status = 0
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
             runner.run(main())
     except* OSError as group:
         for exc in group.exceptions:
             print(f"omnigate: {exc}", file=sys.stderr)  # noqa: T201 -- the last word of a process
-        return 1
-    return 0
+        status = 1
+    return status
 
 
 def _end_with_parent(app: App) -> None:

@@ -13,11 +13,12 @@ from connectors.registry import load as load_kinds
 from gateway import telemetry
 from gateway.core import Core
 from gateway.intake import Intake
-from gateway.outbound import Outbound
+from gateway.outbound import Extras, Outbound
 from gateway.settings.diff import Changes
 from gateway.settings.model import Channel, Settings
 from gateway.status import status_event
 from gateway.supervisor import Supervisor
+from gateway.web.media import media_link
 from gateway.web.public import Endpoint
 from normalizer.model import ChannelRef
 
@@ -31,7 +32,7 @@ class Running(Struct, eq=False):
     connector: Connector
     intake: Intake
     service: str
-    outbound: str | None
+    sender: Outbound | None
     state: str = "down"
     error: str | None = None
     paused: bool = False
@@ -148,12 +149,26 @@ class Channels:
         )
         self._generation += 1
         service = f"channel:{channel.id}:{self._generation}"
-        return Running(
+        sender = self._sender(channel, connector, intake) if self._sends else None
+        return Running(channel=channel, connector=connector, intake=intake, service=service, sender=sender)
+
+    def _sender(self, channel: Channel, connector: Connector, intake: Intake) -> Outbound:
+        core = self._core
+        return Outbound(
             channel=channel,
             connector=connector,
+            broker=core.broker,
+            dedup=core.dedup,
             intake=intake,
-            service=service,
-            outbound=f"outbound:{channel.id}:{self._generation}" if self._sends else None,
+            extras=Extras(
+                keep_secs=core.settings.dedup.window_secs,
+                drain_secs=core.settings.gateway.drain_secs,
+                strict=core.settings.dedup.when_down == "refuse",
+                blobs=core.blobs,
+                link=media_link(
+                    core.blobs, core.settings.http.public_url or f"http://{core.settings.http.listen}", core.clock
+                ),
+            ),
         )
 
     async def _launch(self, running: Running) -> None:
@@ -166,20 +181,12 @@ class Channels:
         await asyncio.sleep(0)  # the service takes its sink before the first delivery reaches it
         if isinstance(running.connector, HttpConnector):
             self.endpoints[running.channel.id] = Endpoint(running.connector, running.channel.options.max_bytes)
-        if running.outbound is not None:
-            outbound = Outbound(
-                channel=running.channel,
-                connector=running.connector,
-                broker=self._core.broker,
-                dedup=self._core.dedup,
-                intake=running.intake,
-            )
-            self._supervisor.start(running.outbound, outbound.run, stage="send")
+        if running.sender is not None:
+            self._supervisor.start(f"{running.service}:out", running.sender.run, stage="send")
 
     async def _halt(self, running: Running) -> None:
         await self._supervisor.stop(running.service)
-        if running.outbound is not None:
-            await self._supervisor.stop(running.outbound)
+        await self._supervisor.stop(f"{running.service}:out")
 
     def _report(self, running: Running, reason: str | None) -> None:
         state: Literal["ok", "down"] = "ok" if reason is None else "down"

@@ -86,6 +86,16 @@ class Pipeline:
         """Whether nothing is under way (for the drain at shutdown)."""
         return not (self._live or self._settlement.committing or self._spooling.busy)
 
+    @property
+    def dedup_ok(self) -> bool:
+        """Whether the dedup store answered the last time."""
+        return self._dedup_ok
+
+    @property
+    def spool_full(self) -> bool:
+        """Whether the spool refused the last time."""
+        return self._spooling.full
+
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:

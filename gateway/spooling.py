@@ -30,9 +30,9 @@ class Spooling:
         self._travelling: Counter[str] = Counter()  # conversations with tickets on their way to the disk
         self._held: dict[int, Ticket] = {}
         self._remove: list[int] = []
-        self._unhold: list[int] = []
+        self._unhold: dict[bool, list[int]] = {True: [], False: []}  # possibly sent → rows
         self._wake = asyncio.Event()
-        self._full = False
+        self.full = False
 
     @property
     def busy(self) -> bool:
@@ -64,7 +64,7 @@ class Spooling:
             self._remove.append(ticket.row)
             self._settlement.drained(ticket)
         else:
-            self._unhold.append(ticket.row)
+            self._unhold[outcome is Outcome.LOST].append(ticket.row)
         self._wake.set()
 
     async def run(self) -> None:
@@ -111,15 +111,14 @@ class Spooling:
 
     async def _tidy(self) -> None:
         remove, self._remove = self._remove, []
-        unhold, self._unhold = self._unhold, []
-        if remove:
-            await self._spool.remove(remove)
-        if unhold:
-            await self._spool.unhold(unhold)
+        unhold, self._unhold = self._unhold, {True: [], False: []}
+        await self._spool.remove(remove)
+        for possibly_sent, rows in unhold.items():
+            await self._spool.unhold(rows, possibly_sent=possibly_sent)
 
     def _tell_full(self, *, full: bool) -> None:
-        if full != self._full:
-            self._full = full
+        if full != self.full:
+            self.full = full
             if full:
                 log.error(
                     "spool_full", hint="free disk space or raise gateway.spool_max_bytes; providers are told to wait"
@@ -136,5 +135,5 @@ def _item(ticket: Ticket, hold_secs: float) -> SpoolItem:
         channel=ticket.event.params.channel.id,
         conversation=ticket.conversation,
         hold_secs=hold_secs if ticket.held else 0.0,
-        redelivery=ticket.lost,
+        redelivery=ticket.lost and not ticket.held,
     )

@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -30,7 +31,7 @@ class Workers:
         """Run `count` workers on the configuration at `path`."""
         self._path, self._settings, self._count = path, settings, count
         self._children: dict[int, asyncio.subprocess.Process] = {}
-        self._stopping = False
+        self._stop = asyncio.Event()
 
     async def run(self) -> int:
         """Keep the workers alive until SIGTERM; returns the exit status."""
@@ -66,18 +67,19 @@ class Workers:
             self._children[index] = child
             status = await child.wait()
             del self._children[index]
-            if self._stopping:
+            if self._stop.is_set():
                 return max(status, 0)
             log.error("worker_ended", worker=index, status=status, restart_in=round(delay, 2))
             if loop.time() - started > STABLE_SECS:
                 delay = FIRST_SECS
-            await asyncio.sleep(delay)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._stop.wait()
+                    return 0
             delay = min(delay * 2, LIMIT_SECS)
-            if self._stopping:
-                return 0
 
     def _end(self) -> None:
-        self._stopping = True
+        self._stop.set()
         self._forward(signal.SIGTERM)
 
     def _forward(self, number: signal.Signals) -> None:

@@ -1,0 +1,227 @@
+"""What the inbound path promises, with the faults that could break it."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from connectors.api import Receipt
+from connectors.errors import Busy
+from dedup.api import Take
+from tests.rig import empty_queue, rig
+from tests.servers.rabbit import RabbitServer
+
+
+def ids(found: list[dict]) -> Counter:
+    return Counter(params["message"]["provider_id"] for params in found)
+
+
+@pytest.fixture(params=["embedded", "redis"])
+def store(request):
+    return {"redis_url": request.getfixturevalue("redis_url")} if request.param == "redis" else {}
+
+
+async def test_a_receipt_means_the_message_is_in_the_queue(tmp_path, rabbit_url, store):
+    async with rig(tmp_path, broker_url=rabbit_url, **store) as it:
+        receipts = [await it.give(n) for n in range(20)]
+
+        found = await empty_queue(rabbit_url)
+
+        assert receipts == [Receipt.ACCEPTED] * 20
+        assert ids(found) == {str(n): 1 for n in range(20)}
+        assert [params["conversation"]["seq"] for params in found] == sorted(
+            params["conversation"]["seq"] for params in found
+        )
+        assert {params["dedup"]["state"] for params in found} == {"first"}
+        assert (it.count("received"), it.count("published")) == (20, 20)
+
+
+async def test_the_same_update_at_the_same_instant_is_one_message_and_every_delivery_is_answered(
+    tmp_path, rabbit_url, store
+):
+    async with rig(tmp_path, broker_url=rabbit_url, **store) as it:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(it.give(7)) for _ in range(50)]
+
+        receipts = Counter(task.result() for task in tasks)
+        assert receipts == {Receipt.ACCEPTED: 1, Receipt.DUPLICATE: 49}
+        assert ids(await empty_queue(rabbit_url)) == {"7": 1}
+        assert (it.count("received"), it.count("published"), it.count("duplicate")) == (50, 1, 49)
+
+
+async def test_two_workers_that_get_the_same_update_at_once_publish_it_once(tmp_path, rabbit_url, store):
+    async with (
+        rig(tmp_path, broker_url=rabbit_url, channel="both", **store) as one,
+        rig(tmp_path, broker_url=rabbit_url, channel="both", drain=False, **store) as two,
+        asyncio.TaskGroup() as group,
+    ):
+        tasks = [group.create_task(worker.give(n)) for n in range(100) for worker in (one, two)]
+
+    receipts = Counter(task.result() for task in tasks)
+    assert receipts == {Receipt.ACCEPTED: 100, Receipt.DUPLICATE: 100}
+    assert ids(await empty_queue(rabbit_url)) == {str(n): 1 for n in range(100)}
+
+
+async def test_without_a_broker_deliveries_are_spooled_and_leave_in_order_when_it_is_back(tmp_path, make_rabbit, store):
+    server: RabbitServer = make_rabbit()
+    async with rig(tmp_path, broker_url=server.url, **store) as it:
+        assert await it.give(0) is Receipt.ACCEPTED
+        server.kill()
+        await it.until(lambda: not it.broker.ready)
+
+        assert [await it.give(n) for n in range(1, 6)] == [Receipt.ACCEPTED] * 5
+        assert it.count("spooled") == 5
+        assert await it.give(3) is Receipt.DUPLICATE
+
+        server.start()
+        n = 6
+        while it.count("spooled"):  # new messages of the conversation arrive while it drains
+            await it.give(n)
+            n += 1
+            await asyncio.sleep(0.01)
+
+        found = await empty_queue(server.url)
+        assert [params["message"]["provider_id"] for params in found] == [str(number) for number in range(n)]
+        assert it.count("published") == n
+        assert it.count("received") == n + 1
+
+
+async def test_a_full_spool_refuses_and_the_retry_is_taken_once_there_is_room(tmp_path, make_rabbit):
+    server: RabbitServer = make_rabbit()
+    async with rig(tmp_path, broker_url=server.url, spool_bytes=1_500_000) as it:
+        server.kill()
+        await it.until(lambda: not it.broker.ready)
+        accepted, refused = 0, None
+        padding = "x" * 50_000
+        for n in range(200):
+            body = (
+                b'{"update_id":%d,"message":{"message_id":%d,"date":1700000000,"chat":{"id":1,"type":"private"},'
+                b'"from":{"id":1,"is_bot":false,"first_name":"A"},"text":"%s"}}' % (n, n, padding.encode())
+            )
+            try:
+                await it.give(n, body=body)
+                accepted += 1
+            except Busy:
+                refused = n
+                break
+
+        assert refused is not None
+        assert it.count("spooled") == accepted
+        server.start()
+        await it.until(lambda: not it.count("spooled"))
+        assert await it.give(refused) is Receipt.ACCEPTED
+        assert ids(await empty_queue(server.url)) == {str(n): 1 for n in range(refused + 1)}
+
+
+async def test_without_the_dedup_store_messages_say_so_and_are_not_lost(tmp_path, rabbit_url, make_redis):
+    redis = make_redis()
+    async with rig(tmp_path, broker_url=rabbit_url, redis_url=redis.url) as it:
+        await it.give(1)
+        redis.kill()
+        await it.give(2)
+        assert not it.pipeline.dedup_ok
+        redis.start()
+        async with asyncio.timeout(20):
+            while not it.pipeline.dedup_ok:
+                await it.give(3)
+                await asyncio.sleep(0.1)
+
+        found = {params["message"]["provider_id"]: params["dedup"]["state"] for params in await empty_queue(rabbit_url)}
+        assert (found["1"], found["2"]) == ("first", "unchecked")
+        assert it.count("unchecked") >= 1
+
+
+async def test_a_channel_may_refuse_instead_of_publishing_unchecked(tmp_path, rabbit_url, make_redis):
+    redis = make_redis()
+    async with rig(tmp_path, broker_url=rabbit_url, redis_url=redis.url, when_down="refuse") as it:
+        redis.kill()
+
+        with pytest.raises(Busy):
+            await it.give(1)
+
+        redis.start()
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await it.give(1)
+                    break
+                except Busy:
+                    await asyncio.sleep(0.1)
+        assert ids(await empty_queue(rabbit_url)) == {"1": 1}
+
+
+async def test_under_a_memory_alarm_everything_is_accepted_and_nothing_is_doubled(tmp_path, make_rabbit):
+    server: RabbitServer = make_rabbit()
+    async with rig(tmp_path, broker_url=server.url, publish_timeout=0.5) as it:
+        await it.give(0)
+        server.set_alarm(True)
+        # RabbitMQ tells a connection that it is blocked only after that has published something.
+        receipts = [await it.give(n, chat=n % 3) for n in range(1, 40)]
+        assert set(receipts) == {Receipt.ACCEPTED}
+        server.set_alarm(False)
+        await it.until(lambda: not it.count("spooled"))
+
+        found = await empty_queue(server.url)
+        assert ids(found) == {str(n): 1 for n in range(40)}
+        assert {params["dedup"]["redelivery"] for params in found} == {0}
+
+
+async def test_a_cut_connection_loses_nothing_and_marks_what_may_be_there_twice(tmp_path, rabbit_server, make_proxy):
+    proxy = await make_proxy(rabbit_server.port)
+    vhost = rabbit_server.add_vhost(f"cut-{tmp_path.name}")
+    through = vhost.replace(f":{rabbit_server.port}", f":{proxy.port}")
+    async with rig(tmp_path, broker_url=through, publish_timeout=0.5) as it:
+
+        async def client(start: int) -> None:
+            for n in range(start, start + 150):
+                assert await it.give(n, chat=start) is Receipt.ACCEPTED
+
+        async def trouble() -> None:
+            for _ in range(4):
+                await asyncio.sleep(0.15)
+                proxy.reset()
+                await asyncio.sleep(0.3)
+                proxy.stall()
+                await asyncio.sleep(0.8)
+                proxy.resume()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(trouble())
+            for start in range(0, 1500, 150):
+                group.create_task(client(start))
+        await it.until(lambda: not it.count("spooled"), 60)
+
+        found = await empty_queue(vhost)
+        assert set(ids(found)) == {str(n) for n in range(1500)}
+        unmarked = ids([params for params in found if not params["dedup"]["redelivery"]])
+        assert max(unmarked.values()) == 1
+        events = {params["event_id"] for params in found}
+        assert len(events) == 1500
+        assert it.count("received") == it.count("published") == 1500
+    rabbit_server.delete_vhost(f"cut-{tmp_path.name}")
+
+
+async def test_one_malformed_body_is_quarantined_with_its_bytes_and_told(tmp_path, rabbit_url):
+    async with rig(tmp_path, broker_url=rabbit_url) as it:
+        receipt = await it.give(0, body=b'{"update_id": "not a number"}')
+
+        assert receipt is Receipt.QUARANTINED
+        (row,) = await it.quarantine.list()
+        _, raw = await it.quarantine.get(row.id)
+        assert raw.body == b'{"update_id": "not a number"}'
+        assert it.count("quarantined") == 1
+        assert await it.give(0, body=b'{"update_id": "not a number"}') is Receipt.QUARANTINED
+        assert [row.times for row in await it.quarantine.list()] == [2]
+        assert (it.count("received"), it.count("duplicate")) == (2, 1)
+
+
+async def test_a_claim_left_by_a_dead_worker_is_taken_over_and_the_message_marked(tmp_path, rabbit_url, redis_url):
+    async with rig(tmp_path, broker_url=rabbit_url, redis_url=redis_url, channel="dead", drain=False) as first:
+        # The worker dies between the claim and the publish: claimed, nothing else.
+        event = next(iter(first.intake._codec.decode(first.raw(5))))
+        await first.dedup.exchange([Take(event.key, "", "", 0, 60)], lease=0.6)
+        async with rig(tmp_path, broker_url=rabbit_url, redis_url=redis_url, channel="dead") as second:
+            assert await second.give(5) is Receipt.ACCEPTED  # waits for the lease, then takes over
+
+    (params,) = await empty_queue(rabbit_url)
+    assert params["dedup"]["redelivery"] == 1
