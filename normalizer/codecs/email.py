@@ -196,7 +196,7 @@ def _parts(root: Entity, content: Content, media: dict[str, parts.Media]) -> Ite
     cids = [(one.content_id, media[one.section].id) for one in content.attachments]
     yield parts.Email(
         text=content.text,
-        stripped_text=own,
+        stripped_text=own or None,
         quoted_text=quoted,
         headers={name: words(value)[:HEADER_MAX] for name in _SHOWN if (value := root.fields.raw(name))},
         list_id=classify.list_id(root.fields),

@@ -93,7 +93,7 @@ class _Reader:
         name = "".join(self.phrase) if self.closed else "".join(self.comments)
         address = _SPACE.sub("", address) if '"' not in address else address.strip()
         if "@" in address.strip("@"):
-            self.found.append(Mailbox(_SPACE.sub(" ", words(name)).strip(" '"), address))
+            self.found.append(Mailbox(_SPACE.sub(" ", words(name)).strip(" '\""), address))
         self._clear()
 
 

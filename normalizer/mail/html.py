@@ -135,6 +135,8 @@ class _Renderer:
         self.lines: list[str] = []
         self.line: list[str] = []
         self.quote = 0
+        self.last_quote = 0
+        self.gap = False
         self.pre = 0
         self.numbers: list[int | None] = []
         self.link = ""
@@ -168,7 +170,7 @@ class _Renderer:
         name = tag.name
         self._break(force=name == "br")
         if name in _PARAGRAPH:
-            self._blank()
+            self.gap = True
         if name == "blockquote":
             self.quote = max(0, self.quote + (-1 if tag.closing else 1))
         elif name == "pre":
@@ -213,17 +215,20 @@ class _Renderer:
                 self.link_text.append(words)
 
     def _break(self, *, force: bool = False) -> None:
-        if self.line or force:
-            joined = "".join(self.line)
-            self.lines.append(self._prefixed(joined.rstrip() if self.pre else _SPACE.sub(" ", joined).strip()))
-            self.line = []
+        if not self.line and not force:
+            return
+        joined = "".join(self.line)
+        words = joined.rstrip() if self.pre else _SPACE.sub(" ", joined).strip()
+        self.line = []
+        if self.gap and words and self.lines:
+            self.lines.append(self._prefixed("", min(self.quote, self.last_quote)))
+        self.gap = self.gap and not words
+        self.lines.append(self._prefixed(words, self.quote))
+        self.last_quote = self.quote
 
-    def _blank(self) -> None:
-        if self.lines and self.lines[-1].strip("> "):
-            self.lines.append(self._prefixed(""))
-
-    def _prefixed(self, words: str) -> str:
-        marks = ">" * min(self.quote, _DEEPEST_QUOTE)
+    @staticmethod
+    def _prefixed(words: str, depth: int) -> str:
+        marks = ">" * min(depth, _DEEPEST_QUOTE)
         return f"{marks} {words}".rstrip() if marks else words
 
     def result(self) -> str:

@@ -90,12 +90,14 @@ def parse(data: bytes) -> Parsed:
     while waiting:
         entity, depth = waiting.pop()
         boundary = entity.params.get("boundary", "").rstrip()
-        if entity.kind != "multipart" or not boundary:
+        if entity.kind != "multipart":
             continue
         if depth >= MAX_DEPTH:
             parsed.cut = True
             continue
         slices, seen, whole = _split(entity, boundary, MAX_PARTS - parts, MAX_DELIMITERS - delimiters)
+        if not slices and whole:
+            entity.mime = "text/plain"  # it names parts and has none: what there is can still be read
         parsed.cut = parsed.cut or not whole
         parts, delimiters = parts + len(slices), delimiters + seen
         default = "message/rfc822" if entity.mime == "multipart/digest" else "text/plain"
@@ -186,6 +188,8 @@ def _split(entity: Entity, boundary: str, parts: int, delimiters: int) -> tuple[
         Slices of the parts, how many candidates were looked at, and whether all of the body was split.
     """
     data, end = entity.data, entity.end
+    if not boundary:
+        return [], 0, True
     needle = b"\n--" + boundary.encode("utf-8", "replace")
     slices: list[tuple[int, int]] = []
     begin, seen = -1, 0
