@@ -59,9 +59,11 @@ def _urls(settings: Settings) -> Iterator[Finding]:
             yield Finding(path=f"{name}.url", message="is none of " + ", ".join(schemes))
             continue
         try:
-            urlsplit(url).port  # noqa: B018 -- raises on a port that is none
-        except ValueError as exc:
-            yield Finding(path=f"{name}.url", message=f"is not a URL: {exc}")
+            parts = urlsplit(url)
+            if url != "embedded:" and (not parts.hostname or parts.port == 0):
+                yield Finding(path=f"{name}.url", message=f"has no host or no port: {parts.scheme}://host:port/…")
+        except ValueError:  # its text may quote the password
+            yield Finding(path=f"{name}.url", message="is not a URL", hint="a port is a number, [ ] go around IPv6")
     public = settings.http.public_url
     if public is not None and not (public.startswith(("https://", "http://")) and urlsplit(public).netloc):
         yield Finding(path="http.public_url", message="is not an http:// or https:// URL")

@@ -127,6 +127,7 @@ def test_a_queue_without_binding_is_a_warning() -> None:
     [
         ("[dedup]\nurl = 'amqp://x'\n", "dedup.url: is none of embedded:, redis://, rediss://"),
         ("[http]\npublic_url = 'gw.example'\n", "http.public_url: is not an http:// or https:// URL"),
+        ("[dedup]\nurl = 'redis:///0'\n", "dedup.url: has no host or no port: redis://host:port/…"),
         (
             "[http]\ntrusted_proxies = ['10.0.0.0/8', 'proxy']\n",
             (

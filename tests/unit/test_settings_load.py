@@ -201,7 +201,13 @@ def test_an_unresolved_url_does_not_hide_other_problems() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["amqp://user:hunter2@mq.example:portx/", "http://user:hunter2@mq.example/", "embedded:hunter2"]
+    "url",
+    [
+        "amqp://user:hunter2@mq.example:portx/",
+        "http://user:hunter2@mq.example/",
+        "embedded:hunter2",
+        "amqp://hunter2:hunter2",
+    ],
 )
 def test_a_password_in_a_url_is_never_shown(url: str) -> None:
     found = problems(f'[broker]\nurl = "{url}"')
