@@ -167,8 +167,9 @@ class Outbound:
             finally:
                 await self._drain()
 
+    @property
     def state(self) -> dict[str, Any]:
-        """Say how sending goes, for `channel.get` and the console: no customer data."""
+        """How sending goes, for `channel.get` and the console: no customer data."""
         return {
             "breaker": self.breaker.state.value,
             "paused_secs": round(self._sender.gate.paused_secs, 1),

@@ -28,12 +28,14 @@ from gateway.limits import Backoff, Timing
 from gateway.outbound_actions import METHODS
 from gateway.outbound_errors import rpc_error
 from gateway.outbound_reports import Reports
-from gateway.requests_api import Control
+from gateway.requests_api import Control, Readiness
 from gateway.settings.problems import SettingsError
 from normalizer import rpc
 from normalizer.errors import OmniError
 from normalizer.methods import REQUESTS, ChannelParams, Params, QuarantineParams
 from normalizer.rpc import Request, RpcError
+
+__all__ = ["Control", "Readiness", "Requests"]
 
 log = structlog.get_logger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -174,6 +174,10 @@ class Lab:
             extras=self.extras,
         )
         self._task = self._group.create_task(self.outbound.run())
+
+    def run(self, service: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something beside, until the lab closes."""
+        return self._group.create_task(service)
 
     async def stop(self) -> None:
         """Stop sending, as a reload or a shutdown does."""

@@ -171,7 +171,7 @@ async def test_retry_after_pauses_the_whole_channel(lab: Lab) -> None:
 
     async with asyncio.TaskGroup() as group:
         group.create_task(lab.call(to="anna", text="one"))
-        await lab.until(lambda: lab.outbound.state()["paused_secs"])
+        await lab.until(lambda: lab.outbound.state["paused_secs"])
         began = loop.time()
         await lab.call(to="bert", text="two")
         waited = loop.time() - began

@@ -35,13 +35,13 @@ async def test_a_dead_provider_suspends_sending_and_nothing_is_lost(lab: Lab) ->
     for number in range(4):
         await lab.tell(to=f"r{number}", text="x", message_id=f"{number}")
     await lab.until(lambda: lab.statuses("channel.status") == ["down"])
-    assert lab.outbound.state()["breaker"] == "open"
-    assert lab.outbound.state()["last_error"] == "unreachable"
+    assert lab.outbound.state["breaker"] == "open"
+    assert lab.outbound.state["last_error"] == "unreachable"
     await lab.until(lambda: len(lab.statuses()) == 4)
 
     assert lab.statuses() == ["sent"] * 4
     assert lab.statuses("channel.status") == ["down", "ok"]
-    assert lab.outbound.state()["breaker"] == "closed"
+    assert lab.outbound.state["breaker"] == "closed"
 
 
 async def test_while_sending_is_suspended_the_provider_is_left_alone(lab: Lab) -> None:
@@ -111,7 +111,7 @@ async def test_a_message_waiting_for_its_next_try_is_given_back_at_once(lab: Lab
     lab.provider.script.append({"status": 429, "headers": {"Retry-After": "3600"}})
     lab.start()
     await lab.tell(to="anna", text="hello", message_id="1")
-    await lab.until(lambda: lab.outbound.state()["paused_secs"])
+    await lab.until(lambda: lab.outbound.state["paused_secs"])
 
     async with asyncio.timeout(2):
         await lab.stop()
@@ -181,7 +181,30 @@ async def test_a_broker_lost_between_sending_and_acknowledging_sends_nothing_twi
     await asyncio.sleep(0.2)
     proxy.resume()
     await lab.until(lambda: lab.broker.ready, 30.0)
-    await lab.until(lambda: lab.outbound.state()["commands"] == 0, 30.0)
+    await lab.until(lambda: lab.outbound.state["commands"] == 0, 30.0)
 
     assert await lab.empty("gw.out.shop")
     assert sorted(lab.provider.texts) == ["x0", "x1", "x2"]
+
+
+async def test_after_a_restart_a_redelivered_command_finds_its_answer_remembered(
+    rabbit_lab: tuple[Lab, TcpProxy],
+) -> None:
+    lab, proxy = rabbit_lab
+    lab.extras = replace(lab.extras, drain_secs=0.1)
+    lab.start()
+    lab.provider.hold.clear()
+    await lab.tell(to="anna", text="hello", message_id="lost")
+    await lab.until(lambda: lab.provider.at_once == 1)
+
+    proxy.cut()
+    lab.provider.hold.set()
+    await asyncio.sleep(0.2)
+    await lab.stop()
+    proxy.resume()
+    await lab.until(lambda: lab.broker.ready, 30.0)
+    lab.start()
+    await lab.until(lab.statuses, 30.0)
+
+    assert lab.statuses() == ["sent"]
+    assert lab.provider.texts == ["hello"]
