@@ -1,0 +1,102 @@
+"""What the READMEs say about channels and messages is true."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tomllib
+import types
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from connectors import registry
+from connectors.declarative import DeclarativeConfig
+from connectors.declarative_options import HmacVerify
+from connectors.secrets import Secret
+from normalizer.methods import NOTIFICATIONS
+from normalizer.model import Address, ChannelRef
+from normalizer.parts import Text
+from normalizer.raw import Outbound, RawEvent
+
+ROOT = Path(__file__).parents[2]
+CONNECTORS = (ROOT / "connectors" / "README.md").read_text()
+NORMALIZER = (ROOT / "normalizer" / "README.md").read_text()
+CHANNEL = {"id": "support", "type": "telegram"}
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def secret(shape: Any, value: str) -> Any:
+    return shape(value)
+
+
+def test_every_rule_names_a_test_that_exists() -> None:
+    rules = CONNECTORS.partition("## Rules")[2].partition("\n## ")[0]
+    source = (ROOT / "tests" / "contract" / "test_channel_kinds.py").read_text()
+    named = re.findall(r"`(test_\w+)`", rules)
+
+    assert len(named) >= 12
+    assert [name for name in named if f"def {name}(" not in source] == []
+    assert set(re.findall(r"def (test_\w+)\(", source)) == set(named)
+    assert all((ROOT / path).exists() for path in re.findall(r"`(tests/\S+\.py)`", rules))
+
+
+def test_the_channel_without_code_is_one() -> None:
+    (text,) = blocks(CONNECTORS, "toml")
+    options = tomllib.loads(text)["channels"]["orders"]
+
+    assert options.pop("kind") == "webhook"
+    msgspec.convert(options, DeclarativeConfig, dec_hook=secret)
+
+
+def test_the_signature_shapes_are_accepted() -> None:
+    rows = re.findall(r"^\| .+? \| `(\{ .+ \})` \|$", CONNECTORS, re.MULTILINE)
+
+    assert len(rows) == 5
+    for row in rows:
+        table = row.replace("…,", 'scheme = "hmac", secret = "d29yZA==",').replace("secret = …", 'secret = "word"')
+        options = tomllib.loads(f"verify = {table}")["verify"]
+        assert options.pop("scheme") == "hmac"
+        assert msgspec.convert(options | {"scheme": "hmac"}, HmacVerify, dec_hook=secret)
+
+
+def test_the_channel_in_two_modules_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_specs", {})
+    codec_source, connector_source = blocks(CONNECTORS, "python")
+    for name, source in (("normalizer.codecs.acme", codec_source), ("connectors.acme", connector_source)):
+        module = types.ModuleType(name)
+        monkeypatch.setitem(sys.modules, name, module)
+        exec(compile(source, name, "exec"), module.__dict__)
+
+    codec = sys.modules["normalizer.codecs.acme"].AcmeCodec()
+    channel = ChannelRef(id="acme", type="acme")
+    body = b'{"id": "1", "user": "ada", "text": "hello"}'
+    (event,) = codec.decode(RawEvent(channel=channel, kind="acme", body=body, received_at=datetime.now(UTC)))
+    to = Address(scheme="acme", value="ada")
+    (wire,) = codec.encode(Outbound(id="msg_1", channel=channel, to=to, parts=(Text(body="hi"),)))
+
+    assert event.params.message.text == "hello"
+    assert json.loads(wire.body) == {"to": "ada", "text": "hi"}
+    options = {"secret": Secret("s"), "token": Secret("t")}
+    assert sys.modules["connectors.acme"].AcmeConfig(**options).api_base == "https://api.acme.example"
+
+
+def test_every_notification_has_an_example_that_is_one() -> None:
+    seen: dict[str, Any] = {}
+    for block in blocks(NORMALIZER, "json"):
+        for text in block.strip().split("\n\n"):
+            example = json.loads(text)
+            seen[example["method"]] = example.get("params")
+
+    assert sorted(seen) == sorted(NOTIFICATIONS)
+    for method, given in seen.items():
+        params = {"event_id": "evt_0", "channel": CHANNEL, "schema": "1.0", **given}
+        read = msgspec.convert(params, NOTIFICATIONS[method], strict=False)
+        assert json.loads(msgspec.json.encode(read)) == params, method
