@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import hashlib
 import io
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -30,6 +29,7 @@ from msgspec.structs import fields
 from connectors import registry
 from connectors.api import ChannelConfig, Connector, Context, Delivery, HttpConnector, Receipt
 from connectors.errors import SendError
+from gateway.blobs import BlobStore
 from normalizer import parts as p
 from normalizer.codecs.api import Codec
 from normalizer.errors import MalformedPayload, Unsendable
@@ -51,24 +51,6 @@ def every(sort: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("kind", "path"), found, ids=[f"{k}-{p.name.partition('.')[0]}" for k, p in found])
 
 
-class Blobs:
-    """Attachments in a directory, for connectors that keep some."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
-    async def put(self, data: bytes) -> str:
-        name = hashlib.sha256(data).hexdigest()
-        (self._directory / name).write_bytes(data)
-        return f"sha256:{name}"
-
-    async def get(self, ref: str) -> bytes:
-        path = self._directory / ref.removeprefix("sha256:")
-        if not path.exists():
-            raise KeyError(ref)
-        return path.read_bytes()
-
-
 class Bench:
     """Builds channels of any kind, with real options, a real HTTP client and a log that can be read."""
 
@@ -88,7 +70,7 @@ class Bench:
             channel=fixtures.reference(kind),
             log=self.log,
             http=self.http,
-            blobs=Blobs(self.tmp_path),
+            blobs=BlobStore(self.tmp_path),
             data_dir=self.tmp_path,
             hub={},
         )

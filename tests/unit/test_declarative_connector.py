@@ -19,6 +19,7 @@ from aiohttp import web
 from connectors.api import Context, Delivery, Receipt, Reply
 from connectors.declarative import DeclarativeConfig, DeclarativeConnector
 from connectors.errors import Misconfigured, Refused, Throttled, Unreachable
+from gateway.blobs import BlobStore
 from normalizer.model import Address, ChannelRef
 from normalizer.parts import Text
 from normalizer.raw import Outbound, RawEvent
@@ -27,16 +28,6 @@ NOW = 1763640000.0
 BODY = b'{"id": "1", "from": "ada"}'
 RECEIVE = {"id": "id", "sender": "from"}
 TOKEN = {"scheme": "token", "header": "X-Token", "secret": "word"}
-
-
-class NoBlobs:
-    """No declarative channel keeps attachments."""
-
-    async def put(self, data: bytes) -> str:
-        raise AssertionError(data)
-
-    async def get(self, ref: str) -> bytes:
-        raise KeyError(ref)
 
 
 @pytest.fixture
@@ -48,8 +39,8 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 class Channel:
     """Makes connectors and delivers to them."""
 
-    def __init__(self, http: aiohttp.ClientSession) -> None:
-        self.http, self.taken = http, list[RawEvent]()
+    def __init__(self, http: aiohttp.ClientSession, data_dir: Path) -> None:
+        self.http, self.data_dir, self.taken = http, data_dir, list[RawEvent]()
 
     def make(self, **options: Any) -> DeclarativeConnector:
         config = msgspec.convert(options, DeclarativeConfig, dec_hook=lambda shape, value: shape(value))
@@ -57,8 +48,8 @@ class Channel:
             channel=ChannelRef(id="shop", type="webhook"),
             log=structlog.get_logger(),
             http=self.http,
-            blobs=NoBlobs(),
-            data_dir=Path(),
+            blobs=BlobStore(self.data_dir),
+            data_dir=self.data_dir,
             hub={},
         )
         return DeclarativeConnector(config, context, clock=lambda: NOW)
@@ -84,8 +75,8 @@ class Channel:
 
 
 @pytest.fixture
-def channel(http: aiohttp.ClientSession) -> Channel:
-    return Channel(http)
+def channel(http: aiohttp.ClientSession, tmp_path: Path) -> Channel:
+    return Channel(http, tmp_path)
 
 
 def sign(payload: bytes, key: bytes = b"word", algorithm: str = "sha256") -> bytes:
