@@ -52,7 +52,7 @@ SELECT key, seq, address FROM conversation WHERE key IN (SELECT value FROM json_
 """
 _SWEEP = {
     table: (
-        f"SELECT max(key) FROM (SELECT key FROM {table} WHERE key > ? ORDER BY key LIMIT {SWEEP_ROWS})",  # noqa: S608
+        f"SELECT max(key), count(*) FROM (SELECT key FROM {table} WHERE key > ? ORDER BY key LIMIT {SWEEP_ROWS})",  # noqa: S608
         f"DELETE FROM {table} WHERE key > ? AND key <= ? AND expires <= ?",  # noqa: S608
     )
     for table in ("event", "conversation", "answer")
@@ -198,10 +198,10 @@ class EmbeddedDeduplicator(Deduplicator):
         """Delete what expired among the next rows in key order: bounded work, and no index on `expires` to keep."""
         for table, (find, delete) in _SWEEP.items():
             after = self._swept[table]
-            upto = db.execute(find, (after,)).fetchone()[0]
-            if upto is not None:
+            upto, rows = db.execute(find, (after,)).fetchone()
+            if rows:
                 db.execute(delete, (after, upto, now))
-            self._swept[table] = upto or ""
+            self._swept[table] = upto if rows == SWEEP_ROWS else ""  # at the end: begin again
 
 
 class _Conversations:
