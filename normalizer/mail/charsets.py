@@ -101,12 +101,15 @@ def _unlabelled(data: bytes) -> str:
 
 
 def _utf8(data: bytes) -> str:
-    """Believe the label unless most of what is not ASCII is invalid: then it is Latin text with a wrong label."""
+    """Believe the label unless hardly anything but ASCII is valid: then it is Latin text with a wrong label."""
     text = data.decode("utf-8-sig", "replace")
     invalid = text.count("\ufffd")
-    if invalid * 2 > sum(not char.isascii() for char in text) > 0:
-        return _replacing(data, "cp1252")
-    return text
+    if not invalid:
+        return text
+    valid = sum(not char.isascii() for char in text) - invalid
+    if data[-1] >= 0xC2:
+        invalid -= 1  # the text may have been cut inside its last character
+    return _replacing(data, "cp1252") if invalid > 4 * valid else text
 
 
 def _replacing(data: bytes, codec: str) -> str:

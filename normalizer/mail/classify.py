@@ -42,4 +42,4 @@ def list_id(fields: Fields) -> str | None:
     """The identifier of the mailing list (RFC 2919), without its description."""
     value = fields.raw("list-id")
     inner = value.rpartition("<")[2].partition(">")[0].strip()
-    return inner.lower() or None
+    return inner.lower() if inner and " " not in inner else None

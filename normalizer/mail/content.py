@@ -115,7 +115,7 @@ def _plainness(entity: Entity) -> int:
 
 def _renderer(entity: Entity) -> Callable[[str], str] | None:
     """Say how to show a leaf as text, or None for an attachment."""
-    if entity.children or entity.mime not in {"text/plain", "text/html"}:
+    if entity.children or (entity.mime not in {"text/plain", "text/html"} and not entity.partless):
         return None
     kind, disposition = parameters(entity.fields.raw("content-disposition"))
     named = disposition.get("filename") or entity.params.get("name")

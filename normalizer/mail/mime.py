@@ -33,10 +33,11 @@ class Entity:
         section: its number as in IMAP (``1.2``), empty for the mail itself.
         mime: the media type; ``text/plain`` where it is missing or unreadable.
         params: parameters of the media type.
-        children: entities of a multipart; empty where it has none or could not be split.
+        children: entities of a multipart; empty where it could not be split.
+        partless: true for a multipart in which no part was found: what there is can still be read as text.
     """
 
-    __slots__ = ("children", "data", "end", "fields", "mime", "params", "section", "start")
+    __slots__ = ("children", "data", "end", "fields", "mime", "params", "partless", "section", "start")
 
     def __init__(self, data: bytes, start: int, end: int, section: str, default: str) -> None:
         """Read the header that begins at `start`."""
@@ -45,6 +46,7 @@ class Entity:
         self.end = end
         self.section = section
         self.children: list[Entity] = []
+        self.partless = False
         self.mime, self.params = parameters(self.fields.raw("content-type"))
         if not _TYPE.fullmatch(self.mime):
             self.mime = default
@@ -97,7 +99,7 @@ def parse(data: bytes) -> Parsed:
             continue
         slices, seen, whole = _split(entity, boundary, MAX_PARTS - parts, MAX_DELIMITERS - delimiters)
         if not slices and whole:
-            entity.mime = "text/plain"  # it names parts and has none: what there is can still be read
+            entity.partless = True
         parsed.cut = parsed.cut or not whole
         parts, delimiters = parts + len(slices), delimiters + seen
         default = "message/rfc822" if entity.mime == "multipart/digest" else "text/plain"

@@ -1,0 +1,137 @@
+"""End of data, recipient routing, options."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.email import replies
+from connectors.email.config import EmailConfig
+from connectors.email.data import DataReader
+from connectors.email.routing import Pattern, Routes
+
+LINES = st.lists(st.binary(max_size=20).map(lambda line: line.replace(b"\r", b"").replace(b"\n", b"")), max_size=12)
+
+
+@given(LINES, st.binary(max_size=20), st.lists(st.integers(1, 9), min_size=1))
+def test_a_mail_arrives_whole_however_it_is_cut(lines: list[bytes], rest: bytes, cuts: list[int]) -> None:
+    stuffed = b"".join((b"." if line.startswith(b".") else b"") + line + b"\r\n" for line in lines)
+    stream = stuffed + b".\r\n" + rest
+    reader, left, position = DataReader(10_000), None, 0
+    while left is None:
+        size = cuts[position % len(cuts)]
+        left = reader.feed(stream[:size])
+        stream, position = stream[size:], position + 1
+
+    assert left + stream == rest
+    assert reader.mail() == b"".join(line + b"\r\n" for line in lines)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 1000])
+def test_an_end_split_over_chunks_is_found(size: int) -> None:
+    stream, reader = b"a\r\n.\r\nQUIT\r\n", DataReader(100)
+    rests = [reader.feed(stream[at : at + size]) for at in range(0, len(stream), size)]
+
+    assert next(rest for rest in rests if rest is not None) is not None
+    assert reader.feed(b".\r\n") is not None
+
+
+def test_beyond_the_limit_nothing_is_kept_and_the_end_still_found() -> None:
+    reader = DataReader(10)
+
+    assert reader.feed(b"x" * 1000) is None
+    assert reader.feed(b"\r\n.\r\nNOOP") == b"NOOP"
+    assert reader.too_large
+
+
+@pytest.mark.parametrize("body", [b"a\n.\nb\r\n", b".\nb\r\n", b"a\r.\r\n", b"a\r\n.\nb\r\n", b".\rb\r\n"])
+def test_an_imitated_end_of_data_is_noticed(body: bytes) -> None:
+    reader = DataReader(100)
+
+    assert reader.feed(body + b".\r\n") == b""
+    assert reader.mail() is None
+
+
+@pytest.mark.parametrize("body", [b"a\nb\r\n", b"..\r\n", b"a\n..\nb\r\n", b"\r.x\n.y\r\n", b""])
+def test_other_dots_and_line_breaks_are_content(body: bytes) -> None:
+    reader = DataReader(100)
+    reader.feed(body + b".\r\n")
+
+    assert reader.mail() is not None
+
+
+def test_the_nearest_address_wins() -> None:
+    routes: Routes[str] = Routes()
+    routes.add([Pattern.parse("support@shop.example")], "support")
+    routes.add([Pattern.parse("support+vip@shop.example")], "vip")
+    routes.add([Pattern.parse("*@shop.example")], "rest")
+    found = {
+        address: routes.find(address) for address in ("support", "Support+x", "support+VIP", "support+vip+y", "+x", "z")
+    }
+    addresses = {name: routes.find(f"{name}@Shop.Example.") for name in found}
+
+    assert set(found.values()) == {None}
+    assert addresses == {
+        "support": "support",
+        "Support+x": "support",
+        "support+VIP": "vip",
+        "support+vip+y": "support",
+        "+x": "rest",
+        "z": "rest",
+    }
+    assert routes.find("support@sub.shop.example") is None
+
+
+def test_an_international_domain_has_two_spellings() -> None:
+    routes: Routes[str] = Routes()
+    routes.add([Pattern.parse("info@Bücher.example")], "books")
+
+    assert routes.find("INFO@xn--bcher-kva.example") == "books"
+    assert routes.find("info@bücher.example") == "books"
+
+
+def test_a_taken_address_is_refused_with_everything_beside_it() -> None:
+    routes: Routes[str] = Routes()
+    routes.add([Pattern.parse("a@x.example")], "one")
+
+    with pytest.raises(ValueError, match=r"a@x\.example belongs to one already"):
+        routes.add([Pattern.parse("b@x.example"), Pattern.parse("A@X.example")], "two")
+    assert routes.find("b@x.example") is None
+    routes.discard("one")
+    assert len(routes) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"addresses": []}, "addresses"),
+        ({"addresses": ["support"]}, "no address"),
+        ({"addresses": ["sup*@x.example"]}, "no address"),
+        ({"addresses": ["a b@x.example"]}, "no address"),
+        ({"addresses": ["a@*"]}, "no address"),
+        ({"smtp": {"listen": "2525"}}, r"smtp\.listen"),
+        ({"smtp": {"listen": ":70000"}}, "65535"),
+        ({"smtp": {"listen": ":0", "tls_key": "k.pem"}}, "tls_cert"),
+        ({"smtp": {"listen": ":0", "require_tls": True}}, "tls_cert"),
+        ({"smtp": {"listen": ":0", "hostname": "a b"}}, "hostname"),
+        ({"smtp": {"listen": ":0", "max_bytes": 40_000_000}}, "max_bytes"),
+        ({"smtp": {"listen": ":0", "max_buffered_bytes": 1}}, "max_buffered_bytes"),
+        ({"smtp": {"listen": ":0", "max_size": 1}}, "max_size"),
+        ({"smtp": None}, "smtp"),
+        ({"imap": {}}, "imap"),
+    ],
+)
+def test_wrong_options_are_named(change: dict[str, object], complaint: str) -> None:
+    options = {"addresses": ["support@shop.example"], "smtp": {"listen": "127.0.0.1:2525"}, **change}
+
+    with pytest.raises(msgspec.ValidationError, match=complaint):
+        msgspec.convert(options, EmailConfig)
+
+
+def test_every_reply_of_ours_has_an_enhanced_status_code() -> None:
+    ours = [value for name, value in vars(replies).items() if name.isupper() and isinstance(value, str)]
+
+    assert ours
+    assert [reply for reply in ours if replies.enhanced(reply) != reply or reply[4] != reply[0]] == []
