@@ -18,12 +18,14 @@ help: ## list the targets
 
 .PHONY: setup
 setup: $(READY) ## create .venv with everything in it
+	@echo 'setup: .venv is ready'
 
 $(READY): pyproject.toml uv.lock .ci/setup.sh
 	@sh .ci/setup.sh
 
 .PHONY: run
 run: $(READY) ## start the gateway on the embedded default, print the URLs to open
+	@$(BIN)/omnigate init
 	@exec $(BIN)/omnigate run $(ARGS)
 
 .PHONY: test
@@ -49,6 +51,10 @@ lint: types ## every static check: style, types, layers, dead code, spelling, de
 	$(BIN)/codespell
 	$(BIN)/deptry .
 	$(BIN)/pytest -q -p no:randomly tests/unit/test_budgets.py
+
+.PHONY: docs
+docs: $(READY) ## write the generated documents in config/
+	$(BIN)/python -m gateway.settings.reference
 
 .PHONY: clean
 clean: ## remove what was built and installed; data in var/ stays

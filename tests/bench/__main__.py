@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import platform
+import subprocess
 import sys
 import tempfile
 import time
@@ -15,7 +17,7 @@ import msgspec
 import psutil
 import pytest
 
-from tests.bench.load import Load, Round, largest_rss_mib, measure
+from tests.bench.load import Load, Round, Servers, largest_rss_mib, measure
 from tests.bench.report import Summary, Verdict, show, summarize, verdicts
 from tests.bench.subjects import DEFAULT, STARTERS, Subject
 from tests.servers.rabbit import RabbitServer
@@ -35,6 +37,8 @@ class Result(msgspec.Struct, kw_only=True):
     summaries: list[Summary]
     memory_mib: float | None
     verdicts: list[Verdict]
+    core: dict[str, float] | None
+    """`tests.bench.core.Figures`."""
 
 
 def _arguments() -> argparse.Namespace:
@@ -58,6 +62,9 @@ def main() -> int:
         print(f"bench: {reason}", file=sys.stderr)
         return 1
     show(result.summaries, result.verdicts, f"{result.machine}, {result.load.connections} connections")
+    if result.core:
+        figures = "  ".join(f"{name} {value:.0f}" for name, value in result.core.items())
+        print(f"one process without HTTP (tests/bench/core.py): {figures}")
     if arguments.json:
         arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(result)))
     return 0 if all(verdict.passed for verdict in result.verdicts) else 1
@@ -72,15 +79,35 @@ def _bench(arguments: argparse.Namespace) -> Result:
         for server in (redis, rabbit):
             stack.callback(server.stop)
             server.start()
+        servers = Servers(redis, rabbit)
+        core = None if arguments.only else _core(redis.url, rabbit.add_vhost("core"), folder / "core")
         subjects = [_start(name, redis, rabbit, folder, stack) for name in arguments.only or DEFAULT]
-        warm = _rounds(subjects, [msgspec.structs.replace(load, secs=2)], rabbit)
+        warm = _rounds(subjects, [msgspec.structs.replace(load, secs=2)], servers)
         paced = msgspec.structs.replace(load, rate=arguments.rate, secs=max(2, load.secs // 2))
-        rounds = _rounds(subjects, [load] * arguments.rounds + [paced] * arguments.rounds, rabbit)
-        memory = None if arguments.no_memory else _memory(subjects, load, rabbit, warm + rounds)
+        rounds = _rounds(subjects, [load] * arguments.rounds + [paced] * arguments.rounds, servers)
+        memory = None if arguments.no_memory else _memory(subjects, load, servers, warm + rounds)
     summaries = summarize(rounds)
     machine = f"{platform.machine()}, {psutil.cpu_count()} CPUs, Python {platform.python_version()}"
     judged = verdicts(summaries, memory)
-    return Result(machine=machine, load=load, rounds=rounds, summaries=summaries, memory_mib=memory, verdicts=judged)
+    return Result(
+        machine=machine,
+        load=load,
+        rounds=rounds,
+        summaries=summaries,
+        memory_mib=memory,
+        verdicts=judged,
+        core=core,
+    )
+
+
+def _core(redis: str, amqp: str, folder: Path) -> dict[str, float]:
+    """Run `tests.bench.core` in a process of its own, in the last Redis database."""
+    argv = [sys.executable, "-m", "tests.bench.core", redis.removesuffix("/0") + "/15", amqp, str(folder)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"tests.bench.core failed: {done.stderr[-3000:]}")
+    figures: dict[str, float] = json.loads(done.stdout.strip().rpartition("\n")[2])
+    return figures
 
 
 def _start(name: str, redis: RedisServer, rabbit: RabbitServer, folder: Path, stack: ExitStack) -> Subject:
@@ -91,26 +118,26 @@ def _start(name: str, redis: RedisServer, rabbit: RabbitServer, folder: Path, st
     return subject
 
 
-def _rounds(subjects: list[Subject], loads: list[Load], rabbit: RabbitServer) -> list[Round]:
+def _rounds(subjects: list[Subject], loads: list[Load], servers: Servers) -> list[Round]:
     """Run one round per load and subject, interleaved, so that a slow minute of the machine hits everybody."""
     rounds: list[Round] = []
     for load in loads:
         for subject in subjects:
-            one = measure(subject, load, rabbit, first=next(_NUMBERS))
+            one = measure(subject, load, servers, first=next(_NUMBERS))
             _say(f"{one.subject}: {one.per_sec:.0f}/s, p99 {one.p99_ms:.1f} ms")
             rounds.append(one)
             time.sleep(0.5)
     return rounds
 
 
-def _memory(subjects: list[Subject], load: Load, rabbit: RabbitServer, rounds: list[Round]) -> float | None:
+def _memory(subjects: list[Subject], load: Load, servers: Servers, rounds: list[Round]) -> float | None:
     """Resident set of the single worker once it has taken 100 000 messages."""
     ours = next((subject for subject in subjects if subject.name == "omnigate-1"), None)
     if ours is None:
         return None
     sent = sum(one.queued for one in rounds if one.subject == ours.name)
     while sent < _MANY:
-        sent += measure(ours, load, rabbit, first=next(_NUMBERS)).queued
+        sent += measure(ours, load, servers, first=next(_NUMBERS)).queued
     _say(f"{ours.name}: {sent} messages in all")
     return largest_rss_mib(ours.pid)
 

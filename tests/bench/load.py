@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -14,6 +17,7 @@ from tests.bench.subjects import QUEUE, Subject
 from tests.servers.gateway import TELEGRAM_SECRET
 from tests.servers.process import require
 from tests.servers.rabbit import RabbitServer
+from tests.servers.redis import RedisServer
 
 _SCRIPT = Path(__file__).with_name("telegram.lua")
 
@@ -30,6 +34,7 @@ class Round(msgspec.Struct, kw_only=True):
         cpu_us: CPU of the subject's processes per message, microseconds.
         broker_us: CPU of RabbitMQ per message, microseconds.
         rss_mib: the largest resident set of one of its processes at the end.
+        noise: cores that programs outside the benchmark kept busy meanwhile; figures with much of it say little.
         refused: answers that were not 2xx.
         broken: connections that failed, and timeouts.
     """
@@ -44,6 +49,7 @@ class Round(msgspec.Struct, kw_only=True):
     cpu_us: float
     broker_us: float
     rss_mib: float
+    noise: float
     refused: int
     broken: int
 
@@ -80,11 +86,20 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
         return figures
 
 
-def measure(subject: Subject, load: Load, rabbit: RabbitServer, first: int) -> Round:
+class Servers(msgspec.Struct, frozen=True):
+    """What all subjects share."""
+
+    redis: RedisServer
+    rabbit: RabbitServer
+
+
+def measure(subject: Subject, load: Load, servers: Servers, first: int) -> Round:
     """Empty the queue, run the load, wait until the queue stands still, and count."""
+    rabbit = servers.rabbit
     rabbit.purge(subject.vhost, QUEUE)
     cpu, broker = cpu_secs(subject.pid), cpu_secs(rabbit.pid)
-    figures = load.run(subject.port, first)
+    with _noise(subject, servers) as noise:
+        figures = load.run(subject.port, first)
     queued = _settled_length(rabbit, subject.vhost)
     cpu, broker = cpu_secs(subject.pid) - cpu, cpu_secs(rabbit.pid) - broker
     accepted = int(figures["answers"] - figures["refused"])
@@ -101,14 +116,33 @@ def measure(subject: Subject, load: Load, rabbit: RabbitServer, first: int) -> R
         cpu_us=cpu / max(queued, 1) * 1e6,
         broker_us=broker / max(queued, 1) * 1e6,
         rss_mib=rss,
+        noise=noise[0],
         refused=int(figures["refused"]),
         broken=int(figures["broken"] + figures["timeouts"]),
     )
 
 
+@contextmanager
+def _noise(subject: Subject, servers: Servers) -> Iterator[list[float]]:
+    """Fill in, at the end, how many cores were busy with what is not ours."""
+    result: list[float] = []
+    others, started = _others_secs(subject, servers), time.monotonic()
+    yield result
+    result.append((_others_secs(subject, servers) - others) / (time.monotonic() - started))
+
+
+def _others_secs(subject: Subject, servers: Servers) -> float:
+    whole = psutil.cpu_times()
+    busy = whole.user + whole.nice + whole.system + whole.irq + whole.softirq
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    ours = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+    ours += sum(map(cpu_secs, (subject.pid, servers.redis.pid, servers.rabbit.pid)))
+    return float(busy) - ours
+
+
 def cpu_secs(pid: int) -> float:
     """CPU seconds of a process and its descendants so far, user and system."""
-    return sum(times.user + times.system for times in (process.cpu_times() for process in _family(pid)))
+    return float(sum(times.user + times.system for times in (process.cpu_times() for process in _family(pid))))
 
 
 def largest_rss_mib(pid: int) -> float:

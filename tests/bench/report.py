@@ -11,8 +11,9 @@ from rich.table import Table
 
 from tests.bench.load import Round
 
-_FIGURES = ("per_sec", "p50_ms", "p99_ms", "cpu_us", "broker_us", "rss_mib")
+_FIGURES = ("per_sec", "p50_ms", "p99_ms", "cpu_us", "broker_us", "rss_mib", "noise")
 _MEMORY_MIB = 120
+_NOISY = 0.2
 
 
 class Summary(msgspec.Struct, kw_only=True):
@@ -32,6 +33,7 @@ class Summary(msgspec.Struct, kw_only=True):
     cpu_us: float
     broker_us: float
     rss_mib: float
+    noise: float
     accepted: int
     queued: int
     missing: int
@@ -109,6 +111,8 @@ def show(summaries: list[Summary], judged: list[Verdict], title: str) -> None:
     for rate in dict.fromkeys(summary.rate for summary in summaries):
         rows = [summary for summary in summaries if summary.rate == rate]
         console.print(_table(rows, f"{title}, {f'{rate}/s offered' if rate else 'full load'}"))
+    if max((summary.noise for summary in summaries), default=0) > _NOISY:
+        console.print("[yellow]Other programs kept this machine busy (column noise, in cores): measure again.[/]")
     for verdict in judged:
         word = "[green]PASS[/]" if verdict.passed else "[red]FAIL[/]"
         console.print(f"{word}  {verdict.target}: {verdict.measured}")
@@ -120,7 +124,7 @@ def _table(rows: list[Summary], title: str) -> Table:
     table = Table(title=title)
     table.add_column("subject", no_wrap=True)
     headings = (
-        "msg/s,x python,x node,p50 ms,p99 ms,CPU us/msg,broker us/msg,RSS MiB,2xx,in queue,missing,not 2xx,broken"
+        "msg/s,x python,x node,p50 ms,p99 ms,CPU us/msg,broker us/msg,RSS MiB,noise,2xx,in queue,missing,not 2xx,broken"
     )
     for heading in headings.split(","):
         table.add_column(heading, justify="right")
@@ -132,5 +136,9 @@ def _table(rows: list[Summary], title: str) -> Table:
 def _cells(one: Summary, python: float | None, node: float | None) -> list[str]:
     ratios = [f"{one.per_sec / base:.2f}" if base else "-" for base in (python, node)]
     figures = [f"{one.p50_ms:.1f}", f"{one.p99_ms:.1f}", f"{one.cpu_us:.0f}", f"{one.broker_us:.0f}"]
-    counts = [f"{one.rss_mib:.0f}", *map(str, (one.accepted, one.queued, one.missing, one.refused, one.broken))]
+    counts = [
+        f"{one.rss_mib:.0f}",
+        f"{one.noise:.2f}",
+        *map(str, (one.accepted, one.queued, one.missing, one.refused, one.broken)),
+    ]
     return [one.subject, f"{one.per_sec:.0f}", *ratios, *figures, *counts]

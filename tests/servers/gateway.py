@@ -58,7 +58,8 @@ class GatewayProcess:
         self.data_dir = folder / "var"
         (folder / "channels").mkdir(parents=True)
         self.config.write_text(self._toml(broker, dedup, queues, channels, sections or {}))
-        self._env = os.environ | _environment() | dict(env or {})
+        self.env = os.environ | _environment() | dict(env or {})
+        """What it and its commands run with: the secrets that the configuration refers to."""
         self._process: Process | None = None
 
     @property
@@ -89,7 +90,7 @@ class GatewayProcess:
         argv = [_COMMAND, "run", "--config", str(self.config)]
         if self.workers > 1:
             argv += ["--workers", str(self.workers)]
-        self._process = Process(argv, env=self._env, log=self.folder / "gateway.log", cwd=self.folder)
+        self._process = Process(argv, env=self.env, log=self.folder / "gateway.log", cwd=self.folder)
         return self._process
 
     def kill9(self) -> None:
@@ -141,7 +142,7 @@ class GatewayProcess:
         """Call a JSON-RPC method over the admin API and return the whole answer."""
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params or {}}).encode()
         headers = {**_bearer(), "Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self.admin_url}/api/rpc", body, headers)
+        request = urllib.request.Request(f"{self.admin_url}/api", body, headers)
         status, answer = _request(request)
         return json.loads(answer) if answer else {"status": status}
 
@@ -149,7 +150,7 @@ class GatewayProcess:
         """Run another `omnigate` command with the same configuration and environment."""
         command = [_COMMAND, *arguments, "--config", str(self.config)]
         return subprocess.run(
-            command, env=self._env, cwd=self.folder, capture_output=True, text=True, check=False, timeout=timeout
+            command, env=self.env, cwd=self.folder, capture_output=True, text=True, check=False, timeout=timeout
         )
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
