@@ -21,8 +21,9 @@ from typing import Any, Protocol
 
 import structlog
 from msgspec import Struct
+from structlog.typing import FilteringBoundLogger
 
-from connectors.api import Blobs, Capabilities, Connector
+from connectors.api import Blobs, Capabilities, ChannelConfig, Connector
 from connectors.registry import load as load_kinds
 from dedup.api import Deduplicator
 from gateway.broker.api import Broker, BrokerUnavailable, Consumer, Delivery
@@ -105,34 +106,41 @@ class Outbound:
         extras: Extras | None = None,
     ) -> None:
         """Wire the parts; `capabilities` are those of the kind unless given."""
-        extras = extras or Extras()
-        options, timing = channel.options, extras.timing
-        log = structlog.get_logger("gateway.outbound").bind(channel=channel.id)
-        self._id, self._broker, self._intake, self._extras = channel.id, broker, intake, extras
-        self._prefetch = options.max_sends * PREFETCH_PER_SEND
-        self._log = log
+        self._extras = extras or Extras()
+        self._id, self._broker, self._intake = channel.id, broker, intake
+        self._prefetch = channel.options.max_sends * PREFETCH_PER_SEND
+        self._log: FilteringBoundLogger = structlog.get_logger("gateway.outbound").bind(channel=channel.id)
         self._jobs: dict[asyncio.Task[None], Progress] = {}
-        self._draining = False
-        self._down = False
+        self._draining = self._down = False
         self.breaker = Breaker(
-            threshold=extras.breaker_threshold,
-            base=extras.breaker_secs,
-            cap=extras.breaker_cap_secs,
-            steady=timing.steady,
+            threshold=self._extras.breaker_threshold,
+            base=self._extras.breaker_secs,
+            cap=self._extras.breaker_cap_secs,
+            steady=self._extras.timing.steady,
             on_change=self._on_breaker,
         )
-        self._sender = Sender(
-            Gate(self.breaker, rate_per_sec=options.rate_per_sec, timing=timing),
+        self._sender = self._make_sender(channel.options)
+        capabilities = capabilities or load_kinds()[channel.kind].capabilities
+        self._handler = self._make_handler(channel, connector, capabilities, dedup)
+
+    def _make_sender(self, options: ChannelConfig) -> Sender:
+        extras = self._extras
+        return Sender(
+            Gate(self.breaker, rate_per_sec=options.rate_per_sec, timing=extras.timing),
             max_sends=options.max_sends,
             attempts=options.send_attempts,
             backoff=extras.backoff,
-            timing=timing,
-            meters=intake.meters,
-            log=log,
+            timing=extras.timing,
+            meters=self._intake.meters,
+            log=self._log,
         )
-        capabilities = capabilities or load_kinds()[channel.kind].capabilities
+
+    def _make_handler(
+        self, channel: Channel, connector: Connector, capabilities: Capabilities, dedup: Deduplicator
+    ) -> Handler:
+        extras, options = self._extras, channel.options
         desk = Desk(
-            channel=intake.ref,
+            channel=self._intake.ref,
             connector=connector,
             options=options,
             capabilities=capabilities,
@@ -140,11 +148,11 @@ class Outbound:
             strict=extras.strict,
             sender=self._sender,
             memory=Memory(dedup, keep_secs=options.dedup_window_secs or extras.keep_secs),
-            reports=Reports(broker, timing=timing, log=log),
+            reports=Reports(self._broker, timing=extras.timing, log=self._log),
             lanes=Lanes(),
-            meters=intake.meters,
+            meters=self._intake.meters,
             backoff=extras.backoff,
-            log=log,
+            log=self._log,
         )
         actions = Actions(
             connector,
@@ -155,7 +163,7 @@ class Outbound:
             blobs=extras.blobs,
             link=extras.link,
         )
-        self._handler = Handler(desk, actions)
+        return Handler(desk, actions)
 
     async def run(self) -> None:
         """Send until cancelled; then finish what is under way, within `drain_secs`, and give the rest back."""

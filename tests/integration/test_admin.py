@@ -36,6 +36,7 @@ class OneChannel:
         self.error: str | None = None
         self.ready = Readiness(ready=True)
         self.problems: list[Problem] = []
+        self.fault: Exception | None = None
         self.kept = [{"id": 1, "channel": CHANNEL, "reason": "no id"}, {"id": 2, "channel": CHANNEL, "reason": "no to"}]
 
     def ping(self) -> dict[str, Any]:
@@ -72,6 +73,8 @@ class OneChannel:
         self._lab.start()
 
     async def reload(self) -> dict[str, Any]:
+        if self.fault:
+            raise self.fault
         if self.problems:
             raise SettingsError(self.problems)
         return {"changed": []}
@@ -123,7 +126,7 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
         requests = Requests(control, lab.broker)
         section = AdminSection(listen="127.0.0.1:0")
         server = AdminServer(
-            section, token=TOKEN, control=control, requests=requests, metrics=telemetry.exposition, call_secs=10.0
+            section, token=TOKEN, control=control, requests=requests, metrics=telemetry.exposition, call_secs=1.0
         )
         await server.start()
         serving = lab.run(requests.run())
@@ -316,6 +319,24 @@ async def test_a_refused_configuration_is_answered_with_its_problems(client: Cli
 
     assert error["code"] == -32002
     assert error["data"]["problems"] == ["a.toml: channels.x: unknown kind"]
+
+
+async def test_a_fault_of_the_gateway_is_answered_without_its_details(client: Client) -> None:
+    client.control.fault = RuntimeError("secret detail")
+
+    error = (await client.ask("channel.reload"))["error"]
+
+    assert error["code"] == -32603
+    assert "secret detail" not in str(error)
+
+
+async def test_an_answer_that_does_not_come_in_time_says_what_to_do(client: Client) -> None:
+    client.lab.provider.hold.clear()
+
+    error = (await client.ask("message.send", channel=CHANNEL, to="anna", text="hello"))["error"]
+
+    assert error["code"] == -32012
+    assert "idempotency_key" in error["message"]
 
 
 async def test_the_quarantine_is_listed_redriven_and_discarded(client: Client) -> None:

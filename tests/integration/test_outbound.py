@@ -8,10 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from dirty_equals import IsStr
+from dirty_equals import IsPartialDict, IsStr
 from msgspec.structs import replace
 
 from dedup.api import Take
+from gateway.blobs import BlobStore
+from gateway.limits import Backoff
+from gateway.web.media import media_link
 from normalizer import ids
 from tests.integration.outbound_lab import CHANNEL, DEAD_QUEUE, Lab, open_lab
 
@@ -166,7 +169,7 @@ async def test_a_fault_of_the_connector_is_an_internal_error_after_its_tries(lab
 
 
 async def test_retry_after_pauses_the_whole_channel(lab: Lab) -> None:
-    lab.provider.by_recipient["anna"].append({"status": 429, "headers": {"Retry-After": "0.4"}})
+    lab.provider.by_recipient["anna"].append({"status": 429, "headers": {"Retry-After": "1"}})
     loop = asyncio.get_running_loop()
 
     async with asyncio.TaskGroup() as group:
@@ -176,21 +179,24 @@ async def test_retry_after_pauses_the_whole_channel(lab: Lab) -> None:
         await lab.call(to="bert", text="two")
         waited = loop.time() - began
 
-    assert waited >= 0.25
+    assert waited >= 0.3
     assert sorted(lab.provider.texts) == ["one", "one", "two"]
 
 
-async def test_messages_of_one_recipient_keep_their_order_while_one_is_retried(lab: Lab) -> None:
-    lab.provider.by_recipient["anna"].extend([{"status": 502}, {"status": 502}])
-    for number in range(6):
-        await lab.tell(to="anna", text=f"a{number}", message_id=f"a{number}")
-        await lab.tell(to="bert", text=f"b{number}", message_id=f"b{number}")
-    await lab.until(lambda: len(lab.statuses()) == 12)
+async def test_messages_of_one_recipient_keep_their_order_while_one_is_retried(tmp_path: Path) -> None:
+    async with open_lab(tmp_path) as lab:
+        lab.extras = replace(lab.extras, backoff=Backoff(base=0.5, cap=0.5, uniform=max))
+        lab.provider.by_recipient["anna"].extend([{"status": 502}, {"status": 502}])
+        lab.start()
+        for number in range(6):
+            await lab.tell(to="anna", text=f"a{number}", message_id=f"a{number}")
+            await lab.tell(to="bert", text=f"b{number}", message_id=f"b{number}")
+        await lab.until(lambda: len(lab.statuses()) == 12)
 
-    delivered = lab.provider.texts
-    assert [text for text in delivered if text[0] == "a"] == ["a0", "a0", "a0", "a1", "a2", "a3", "a4", "a5"]
-    assert [text for text in delivered if text[0] == "b"] == [f"b{number}" for number in range(6)]
-    assert delivered.index("b1") < delivered.index("a1")
+        delivered = lab.provider.texts
+        assert [text for text in delivered if text[0] == "a"] == ["a0", "a0", "a0", "a1", "a2", "a3", "a4", "a5"]
+        assert [text for text in delivered if text[0] == "b"] == [f"b{number}" for number in range(6)]
+        assert delivered.index("b5") < delivered.index("a1")
 
 
 async def test_an_address_and_its_conversation_share_one_line(lab: Lab) -> None:
@@ -331,3 +337,24 @@ async def test_the_rate_limit_holds(tmp_path: Path) -> None:
         await lab.until(lambda: len(lab.statuses()) == 8)
 
         assert loop.time() - began >= 0.25  # two at once, six more at 20 per second
+
+
+async def test_media_are_fetched_kept_and_linked(tmp_path: Path) -> None:
+    async with open_lab(tmp_path) as lab:
+        blobs = BlobStore(tmp_path)
+        lab.extras = replace(lab.extras, blobs=blobs, link=media_link(blobs, "https://gw.example", lambda: 1e9))
+        lab.start()
+        media = {"id": "med_1", "status": "pending", "provider_id": "file-7", "mime": "image/png", "name": "a.png"}
+
+        found = (await lab.call("media.get", media=media))["result"]
+        unnamed = (await lab.call("media.get", media={"id": "med_1", "status": "pending"}))["error"]
+
+        assert found == IsPartialDict(status="stored", size=6, mime="image/png", url=IsStr(), expires_at=IsStr())
+        assert await blobs.get("sha256:" + found["sha256"]) == b"file-7"
+        assert unnamed["code"] == -32602
+
+
+async def test_a_gateway_that_keeps_no_media_says_so(lab: Lab) -> None:
+    media = {"id": "med_1", "status": "pending", "provider_id": "file-7"}
+
+    assert (await lab.call("media.get", media=media))["error"]["code"] == -32009
