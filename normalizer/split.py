@@ -14,6 +14,7 @@ BACK = 0.5
 
 _ZWJ = "\u200d"
 _NOT_APART_CATEGORIES = frozenset({"Mn", "Me", "Mc", "Cf"})
+_PREPENDED = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\u0d4e\U000110bd\U000110cd")
 _SPACING_LETTERS = frozenset("\u0e33\u0eb3\uff9e\uff9f")  # Thai and Lao AM, half-width voiced marks
 
 
@@ -87,7 +88,7 @@ def _modifier(char: str) -> bool:
 
 def _joins(char: str) -> bool:
     # viramas join consonants (rule 9c); number signs and the like are prepended to what follows (rule 9b)
-    return unicodedata.combining(char) == 9 or unicodedata.category(char) == "Cf" or char == "\u0d4e"
+    return unicodedata.combining(char) == 9 or char in _PREPENDED
 
 
 def _regional(char: str) -> bool:
