@@ -6,17 +6,23 @@ aiormq is the engine of aio-pika; the gateway uses it directly because its publi
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 
 from aiormq.abc import AbstractChannel
-from aiormq.connection import Connection
-from aiormq.exceptions import AMQPError, ProbableAuthenticationError
+from aiormq.connection import Connection, FrameReceiver, ReceivedFrame
+from aiormq.exceptions import AMQPError, ConnectionClosed, ProbableAuthenticationError
+from pamqp import commands
+from pamqp.base import Frame
+from pamqp.frame import FrameTypes
+from typing_extensions import override
 from yarl import URL
 
 from gateway.broker.api import BrokerUnavailable
 
 CONNECT_SECS = 10.0
 CLOSE_SECS = 2.0
+ACCESS_REFUSED = 403
 HEARTBEAT_SECS = 10
 """RabbitMQ drops a silent client after two of these, aiormq a silent server after three."""
 
@@ -24,10 +30,37 @@ FAILURES = (AMQPError, RuntimeError, OSError, TimeoutError)
 """What aiormq raises when a connection or channel is not there (`ChannelInvalidStateError` is a RuntimeError)."""
 
 
+logging.getLogger("aiormq").setLevel(logging.CRITICAL)
+# It logs every failure at ERROR, tracebacks included, and raises it too; the broker says it once, in its own words.
+
+
 class _Connection(Connection):
     # The queue between channels and the socket: with aiormq's 10 places, eleven publishes in one turn of the event
     # loop would not fit. What may be in it is bounded by `broker.max_unconfirmed` and by prefetch instead.
     FRAME_BUFFER_SIZE = 0
+
+    @staticmethod
+    @override
+    async def _rpc(
+        request: Frame, writer: asyncio.StreamWriter, frame_receiver: FrameReceiver, wait_response: bool = True
+    ) -> FrameTypes | None:
+        return await Connection._rpc(request, writer, _Receiver(frame_receiver), wait_response)  # noqa: SLF001
+
+
+class _Receiver(FrameReceiver):
+    """Shows why RabbitMQ closes during the handshake; aiormq drops its words ("vhost x not found")."""
+
+    def __init__(self, receiver: FrameReceiver) -> None:
+        super().__init__(receiver.reader)
+        self._receiver = receiver
+
+    @override
+    async def get_frame(self) -> ReceivedFrame:
+        weight, channel, frame = await self._receiver.get_frame()
+        if isinstance(frame, commands.Connection.Close):
+            kind = ProbableAuthenticationError if frame.reply_code == ACCESS_REFUSED else ConnectionClosed
+            raise kind(frame.reply_text)
+        return weight, channel, frame
 
 
 def explain(exc: BaseException, url: URL) -> str:

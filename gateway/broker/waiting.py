@@ -22,7 +22,7 @@ from gateway.broker.api import (
 
 POLL_SECS = 0.02
 FIRST_RETRY_SECS = 0.2
-LAST_RETRY_SECS = 15.0
+LAST_RETRY_SECS = 5.0
 
 
 async def ready_within(broker: Broker, timeout: float) -> bool:  # noqa: ASYNC109 -- the contract's own parameter
