@@ -1,4 +1,4 @@
-"""Telegram Bot API wire format (https://core.telegram.org/bots/api, Bot API 10.3).
+"""Telegram Bot API wire format (https://core.telegram.org/bots/api, Bot API 10.0).
 
 Telegram posts one update per request. What is peculiar: a message's id is unique in its chat only; an edit repeats
 it with `edit_date`; a reaction update carries the lists before and after; `to` needs no more than the chat id.

@@ -1,4 +1,4 @@
-"""Telegram's objects as far as they are read (https://core.telegram.org/bots/api, Bot API 10.3).
+"""Telegram's objects as far as they are read (https://core.telegram.org/bots/api, Bot API 10.0).
 
 Fields that are read are typed, so that a wrong type is noticed; all others are ignored here. Objects that are only
 handed on (entities, forward origin) stay as they came.
