@@ -103,8 +103,9 @@ class Content:
         return best
 
     def _rendered(self, entity: Entity, render: Callable[[str], str]) -> str:
-        text = render(charsets.lines(charsets.decode(entity.payload(), entity.params.get("charset"))))
-        if len(text) > TEXT_MAX or entity.end - entity.start > html.INPUT_MAX:
+        data = entity.payload()
+        text = render(charsets.lines(charsets.decode(data[: html.INPUT_MAX], entity.params.get("charset"))))
+        if len(text) > TEXT_MAX or len(data) > html.INPUT_MAX:
             self.attachments.append(Attachment(entity))
         return text[: TEXT_MAX + 1].strip("\n")
 

@@ -16,6 +16,7 @@ MAX_DEPTH = 24
 MAX_PARTS = 400
 MAX_DELIMITERS = 20_000
 MAX_FIELDS = 2_000
+MAX_HEADER = 1_048_576
 
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:(.*)", re.DOTALL)
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
@@ -176,11 +177,17 @@ def _header(data: bytes, start: int, end: int) -> tuple[Fields, int]:
         elif position > start or not line.startswith((b"From ", b">From ")):  # else the separator of a mailbox file
             break
         position = stop
-        if len(fields) > MAX_FIELDS:
-            name = ""
+        if len(fields) >= MAX_FIELDS or position - start > MAX_HEADER:
+            position = min(_after(data, b"\n\r\n", position, end), _after(data, b"\n\n", position, end))
+            break
     if name:
         fields.append((name, bytes(value)))
     return Fields(fields), position
+
+
+def _after(data: bytes, mark: bytes, start: int, end: int) -> int:
+    found = data.find(mark, start - 1, end)
+    return end if found < 0 else found + len(mark)
 
 
 def _split(entity: Entity, boundary: str, parts: int, delimiters: int) -> tuple[list[tuple[int, int]], int, bool]:
@@ -208,8 +215,10 @@ def _split(entity: Entity, boundary: str, parts: int, delimiters: int) -> tuple[
             begin = -1 if tail else stop
             if tail:
                 break
-            if len(slices) >= parts or seen >= delimiters:
+            if len(slices) >= parts:
                 break
+        if seen >= delimiters:
+            break
         position = data.find(needle, max(after, stop - 1), end)
     whole = len(slices) < parts and seen < delimiters
     if begin >= 0:
