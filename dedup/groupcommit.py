@@ -120,8 +120,12 @@ class Database:
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=BUSY_SECS)
-        db.execute(f"PRAGMA synchronous={self._synchronous}")
-        db.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
+        try:
+            db.execute(f"PRAGMA synchronous={self._synchronous}")
+            db.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
+        except BaseException:
+            db.close()
+            raise
         return db
 
     def _prepare(self, writer: sqlite3.Connection) -> None:

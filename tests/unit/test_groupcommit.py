@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from dedup import groupcommit
 from dedup.groupcommit import Database, used_bytes
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS t (n INTEGER PRIMARY KEY, data BLOB)"
@@ -212,3 +213,30 @@ async def test_busy_writer_is_waited_for(db: Database, path: Path) -> None:
     other.close()
 
     assert numbers(db) == [1, 2]
+
+
+async def test_job_that_ends_the_shared_transaction_takes_no_other_with_it(db: Database) -> None:
+    await db.write(lambda c: insert(c, 1))
+
+    def spoil(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT OR ROLLBACK INTO t VALUES (1, NULL)")
+
+    results = await gathered(db, lambda c: insert(c, 2), spoil, lambda c: insert(c, 3))
+
+    assert [type(result) for result in results] == [int, sqlite3.IntegrityError, int]
+    assert numbers(db) == [1, 2, 3]
+
+
+async def test_file_that_stays_busy_is_an_error_for_all_who_wait(
+    db: Database, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groupcommit, "BUSY_SECS", 0.05)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        await db.write(lambda c: insert(c, 1))
+
+    other.execute("ROLLBACK")
+    other.close()
+    assert await db.write(lambda c: insert(c, 2)) == 2
