@@ -162,34 +162,15 @@ def command(
     malformed: bool = False,
     retry: bool = True,
 ) -> int:
-    """Send signed Telegram updates to a running gateway, again until they are accepted.
-
-    Args:
-        url: where the gateway listens, such as http://127.0.0.1:8080.
-        channel: id of the Telegram channel.
-        secret: the channel's secret token.
-        count: how many updates.
-        text: text of the messages; {n} becomes the number of the update.
-        kind: what happens in each update.
-        chats: how many persons write, in turn.
-        first: number of the first update; the same number makes the same updates again.
-        rate: updates per second; 0 is as fast as it goes.
-        connections: requests at the same time.
-        duplicates: how often each update is sent again although it was accepted.
-        reorder: let neighbouring updates change places.
-        malformed: add an unreadable body for every ten updates.
-        retry: send again after anything but 2xx, as Telegram does.
+    """Post updates, show progress, print the report; the options are those of `omnigate simulate telegram`.
 
     Returns:
         0 if everything was accepted, else 1.
     """
     broken = -(-count // ONE_MALFORMED_IN) if malformed else 0
+    attempts = Manner.attempts if retry else 1
     manner = Manner(
-        rate=rate,
-        connections=max(1, connections),
-        attempts=Manner.attempts if retry else 1,
-        duplicates=duplicates,
-        reorder=reorder,
+        rate=rate, connections=max(1, connections), attempts=attempts, duplicates=duplicates, reorder=reorder
     )
     found = updates(count=count, text=text, kind=kind, chats=chats, first=first)
     with Bar((count + broken) * (1 + duplicates)) as progress:
@@ -203,6 +184,10 @@ def command(
             progress=progress,
         )
         report = asyncio.run(job)
+    return _tell(report)
+
+
+def _tell(report: Report) -> int:
     sys.stdout.write(summarize(report) + "\n")
     for hint in report.hints():
         sys.stderr.write(f"omnigate: {hint}\n")
