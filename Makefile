@@ -7,7 +7,6 @@ SHELL := /bin/sh
 .SUFFIXES:
 
 BIN := .venv/bin
-PACKAGES := gateway connectors normalizer dedup asr
 READY := .venv/.ready
 
 .PHONY: help
@@ -38,18 +37,29 @@ bench: $(READY) ## measure the gateway beside straightforward Python and Node.js
 	@sh .ci/packages.sh redis-server=redis-server rabbitmq-server=rabbitmq-server erl_call=erlang-base wrk=wrk node=nodejs npm=npm
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-.PHONY: types
+.PHONY: lint style types layers dead spelling deps budgets
+lint: style types layers dead spelling deps budgets ## every static check (make -k lint goes on after the first failure)
+
+style: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
 types: $(READY) ## mypy, strict
 	$(BIN)/mypy
 
-.PHONY: lint
-lint: types ## every static check: style, types, layers, dead code, spelling, dependencies, sizes
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
+layers: $(READY)
 	$(BIN)/lint-imports
+
+dead: $(READY)
 	$(BIN)/vulture
+
+spelling: $(READY)
 	$(BIN)/codespell
+
+deps: $(READY)
 	$(BIN)/deptry .
+
+budgets: $(READY)
 	$(BIN)/pytest -q -p no:randomly tests/unit/test_budgets.py
 
 .PHONY: docs
