@@ -1,0 +1,103 @@
+"""`omnigate call` and `omnigate send`: requests to the running gateway, through the broker."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from difflib import get_close_matches
+from typing import Any, TextIO
+
+import msgspec
+
+from gateway.broker.api import Broker, NoSuchQueue
+from gateway.broker.topology import command_key
+from gateway.commands.console import Failure
+from normalizer import rpc
+from normalizer.methods import REQUESTS, Params
+from normalizer.rpc import Response, RpcError
+
+OWN_NOUNS = frozenset({"channel", "quarantine", "gateway"})
+"""Requests about these are for the gateway itself: a channel that is paused could not take its own `channel.resume`."""
+
+
+async def call(broker: Broker, method: str, params_json: str, timeout: float, *, out: TextIO | None = None) -> int:  # noqa: ASYNC109 -- handed to the broker
+    """Ask for `method` and write the result, or the error object, to `out` as one line of JSON.
+
+    Args:
+        broker: a running broker.
+        method: a request of `normalizer.methods`.
+        params_json: a JSON object, or empty for no params.
+        timeout: seconds to wait for the answer; then the request expires.
+        out: where to write; stdout if not given.
+
+    Returns:
+        The exit status: 0 for a result, 1 for an error.
+
+    Raises:
+        Failure: the method or the params are wrong, or nobody takes the request; nothing was sent.
+        TimeoutError: no answer in time.
+        BrokerUnavailable: the broker is away.
+    """
+    channel = _channel(method, check(method, params_json))
+    body = rpc.request(method, msgspec.Raw(_text(params_json).encode()), "cli-" + secrets.token_hex(8))
+    try:
+        answer = rpc.parse_response(
+            await broker.call(command_key(method, channel), body, method=method, timeout=timeout)
+        )
+    except NoSuchQueue as exc:
+        where = f"there is no channel {channel!r}, or its" if channel else "the"
+        raise Failure(f"{where} gateway has never run on this broker") from exc
+    except RpcError as exc:
+        raise Failure(str(exc)) from exc
+    return _show(answer, out or sys.stdout)
+
+
+async def send(
+    broker: Broker,
+    *,
+    channel: str,
+    to: str,
+    text: str,
+    timeout: float,  # noqa: ASYNC109 -- handed to the broker
+    out: TextIO | None = None,
+) -> int:
+    """Send a plain text: short for ``call message.send``; see `call`."""
+    params = msgspec.json.encode({"channel": channel, "to": to, "text": text}).decode()
+    return await call(broker, "message.send", params, timeout, out=out)
+
+
+def check(method: str, params_json: str) -> Params:
+    """Check a request as the gateway would; raises `Failure` that names the offender."""
+    shape = REQUESTS.get(method)
+    if shape is None:
+        near = get_close_matches(method, REQUESTS, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(sorted(REQUESTS))}"
+        raise Failure(f"there is no method {method!r}; {hint}")
+    try:
+        return msgspec.json.decode(_text(params_json), type=shape)
+    except msgspec.ValidationError as exc:
+        raise Failure(f"{method}: {exc}") from exc
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise Failure(f'the params are not JSON: {exc}; quote them for the shell: \'{{"channel": "…"}}\'') from exc
+
+
+def _text(params_json: str) -> str:
+    return params_json.strip() or "{}"
+
+
+def _channel(method: str, params: Params) -> str | None:
+    if method.partition(".")[0] in OWN_NOUNS:
+        return None
+    return getattr(params, "channel", None)
+
+
+def _show(answer: Response, out: TextIO) -> int:
+    document: Any = answer.result
+    failed = not isinstance(answer.error, msgspec.UnsetType)
+    if failed:
+        document = answer.error
+    elif isinstance(document, msgspec.UnsetType):
+        raise Failure("the answer has neither result nor error")
+    out.write(msgspec.json.encode(document).decode() + "\n")
+    out.flush()
+    return int(failed)
