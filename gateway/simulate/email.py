@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import mimetypes
 import smtplib
 import ssl
@@ -162,7 +161,7 @@ def command(
         text: of each mail; {n} becomes its number.
         html: the same as HTML.
         attach: files to attach.
-        message_id: of the mail; the same id is the same mail. By default every mail has an id of its own.
+        message_id: the same id is the same mail; by default every mail has its own.
         reply_to: Message-ID of the mail that is answered.
         file: a mail to send as it is, instead of the options above.
         count: how many mails.
@@ -179,8 +178,8 @@ def command(
     def mails() -> Iterator[bytes]:
         for number in range(1, count + 1):
             words = [one.replace("{n}", str(number)) for one in (subject, text, html or "")]
-            mail = compose(sender, to, *words, attach=attach, message_id=message_id, reply_to=reply_to)
-            yield from itertools.repeat(file.read_bytes() if file else mail, 1 + duplicates)
+            made = compose(sender, to, *words, attach=attach, message_id=message_id, reply_to=reply_to)
+            yield from [file.read_bytes() if file else made] * (1 + duplicates)
         if malformed:
             yield MALFORMED
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 INPUT_MAX = 2_097_152
-"""Bytes of a text that are decoded, and characters of HTML that are rendered; a larger body is an attachment as well."""
+"""Bytes of a text that are decoded, characters of HTML that are rendered; a larger body is an attachment as well."""
 
 _NAME = re.compile(r"/?([a-zA-Z][a-zA-Z0-9:-]*)")
 _ATTRIBUTE = re.compile(r"""([a-zA-Z-]{1,40})\s{0,9}=\s{0,9}(?:"([^"]{0,4096})"|'([^']{0,4096})'|([^\s"'>]{1,4096}))""")
