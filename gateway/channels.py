@@ -110,6 +110,8 @@ class Channels:
         http = isinstance(new.connector, HttpConnector)
         if not http:  # it may own a port or a login: the old one lets go first
             await self._halt(old)
+        else:  # one consumer per channel, or order per recipient would break
+            await self._supervisor.stop(f"{old.service}:out")
         self._running[channel.id] = new
         await self._launch(new)
         if http:

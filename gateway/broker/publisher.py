@@ -152,7 +152,7 @@ class ConfirmPublisher:
         try:
             await self._channel.close(timeout=1.0)
         except (AMQPError, OSError, TimeoutError, RuntimeError):
-            log.debug("publisher_close_failed", exc_info=True)
+            log.debug("publisher_close_failed")
         self._on_closed()
 
     def _blocked(self) -> bool:

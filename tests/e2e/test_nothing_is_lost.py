@@ -169,6 +169,7 @@ async def test_kill_9_of_rabbitmq(make_gateway, servers, workers):
     provider = Provider(gateway)
 
     async def fault() -> None:
+        await asyncio.to_thread(rabbit.settle)
         for _ in range(2):
             rabbit.kill()
             await asyncio.sleep(1.0)
@@ -211,9 +212,9 @@ async def test_a_memory_alarm(make_gateway, servers, workers):
     provider = Provider(gateway)
 
     async def fault() -> None:
-        await asyncio.to_thread(rabbit.set_alarm, True)
+        await asyncio.to_thread(rabbit.set_alarm, on=True)
         await asyncio.sleep(4.0)
-        await asyncio.to_thread(rabbit.set_alarm, False)
+        await asyncio.to_thread(rabbit.set_alarm, on=False)
 
     await attack(provider, fault)
     ledger = await settled(gateway)
@@ -259,7 +260,7 @@ async def test_a_full_spool_disk(make_gateway, servers):
     provider = Provider(gateway, size=3000)
 
     async def fault() -> None:
-        await asyncio.sleep(1.0)
+        await asyncio.to_thread(rabbit.settle)
         rabbit.kill()
         async with asyncio.timeout(60):
             while not provider.answers[503]:

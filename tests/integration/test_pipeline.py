@@ -66,6 +66,7 @@ async def test_without_a_broker_deliveries_are_spooled_and_leave_in_order_when_i
     server: RabbitServer = make_rabbit()
     async with rig(tmp_path, broker_url=server.url, **store) as it:
         assert await it.give(0) is Receipt.ACCEPTED
+        server.settle()
         server.kill()
         await it.until(lambda: not it.broker.ready)
 
@@ -89,6 +90,7 @@ async def test_without_a_broker_deliveries_are_spooled_and_leave_in_order_when_i
 async def test_a_full_spool_refuses_and_the_retry_is_taken_once_there_is_room(tmp_path, make_rabbit):
     server: RabbitServer = make_rabbit()
     async with rig(tmp_path, broker_url=server.url, spool_bytes=1_500_000) as it:
+        server.settle()
         server.kill()
         await it.until(lambda: not it.broker.ready)
         accepted, refused = 0, None
