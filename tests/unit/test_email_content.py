@@ -8,7 +8,7 @@ import email.policy
 from email.message import EmailMessage
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from normalizer.mail import html, mime, quotes
@@ -44,6 +44,7 @@ def leaves(entity: mime.Entity) -> list[mime.Entity]:
     return [leaf for child in entity.children for leaf in leaves(child)] if entity.children else [entity]
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.tuples(st.sampled_from(["text/plain", "image/png"]), st.binary(max_size=60)),
@@ -96,6 +97,7 @@ def test_damaged_base64_gives_what_is_left_of_it(encoded: bytes, expected: bytes
     assert mime.base64(encoded) == expected
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_base64_is_never_refused(data: bytes) -> None:
     mime.base64(data)
@@ -174,6 +176,7 @@ def test_hostile_html_takes_no_longer_than_other_html(piece: str) -> None:
     html.text(piece * 100_000)
 
 
+@settings(deadline=None)
 @given(st.text() | st.text(alphabet="<>/!-abr\"'=&#; \npblockquote"))
 def test_any_html_is_text(source: str) -> None:
     html.text(source).encode("utf-8", "surrogatepass")
@@ -220,6 +223,7 @@ def test_what_could_be_the_author_s_own_words_is_left_alone(text: str) -> None:
     assert quotes.split(text) == (text.strip(), None)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="> \nOnwrote:-Ab1@", max_size=200))
 def test_parting_loses_no_line(text: str) -> None:
     found = quotes.split(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from normalizer.mail import charsets
@@ -42,6 +42,7 @@ def test_a_character_cut_between_two_encoded_words_is_whole_again() -> None:
     assert words(" ".join(f"=?utf-8?B?{piece}?=" for piece in pieces)) == "日本"
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\x00\r\n")))
 def test_what_python_encodes_is_read_back(text: str) -> None:
     encoded = base64.b64encode(text.encode()).decode()
@@ -132,6 +133,7 @@ def test_charsets(data: bytes, label: str | None, expected: str) -> None:
     assert charsets.decode(data, label) == expected
 
 
+@settings(deadline=None)
 @given(st.binary(), st.sampled_from([None, *sorted(charsets._KNOWN)]))
 def test_any_bytes_in_any_charset_are_text_that_utf8_can_hold(data: bytes, label: str | None) -> None:
     charsets.decode(data, label).encode()

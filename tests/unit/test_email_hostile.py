@@ -41,6 +41,7 @@ def test_every_mail_of_the_corpus_is_read(path: Path) -> None:
     check(body.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=2000))
 def test_noise_is_read(body: bytes) -> None:
     check(body)
@@ -82,12 +83,13 @@ FRAGMENTS = [
 ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(FRAGMENTS) | st.binary(max_size=4), max_size=60))
 def test_heaps_of_mail_syntax_are_read(pieces: list[bytes]) -> None:
     check(b"".join(pieces))
 
 
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_mutated_mails_are_read(data: st.DataObject) -> None:
     body = bytearray(data.draw(st.sampled_from(PAYLOADS)).read_bytes())

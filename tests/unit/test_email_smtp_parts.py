@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.email import replies
@@ -15,6 +15,7 @@ from connectors.email.routing import Pattern, Routes
 LINES = st.lists(st.binary(max_size=20).map(lambda line: line.replace(b"\r", b"").replace(b"\n", b"")), max_size=12)
 
 
+@settings(deadline=None)
 @given(LINES, st.binary(max_size=20), st.lists(st.integers(1, 9), min_size=1))
 def test_a_mail_arrives_whole_however_it_is_cut(lines: list[bytes], rest: bytes, cuts: list[int]) -> None:
     stuffed = b"".join((b"." if line.startswith(b".") else b"") + line + b"\r\n" for line in lines)
