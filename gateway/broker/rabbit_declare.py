@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from aiormq.abc import AbstractChannel, AbstractConnection
-from aiormq.exceptions import ChannelClosed, ChannelPreconditionFailed, ConnectionClosed
+from aiormq.exceptions import ChannelClosed, ConnectionClosed
 
 from gateway.broker.api import BrokerUnavailable
 from gateway.broker.topology import EXCHANGES, FEEDS, Exchange, Queue
@@ -56,7 +56,8 @@ class Declarer:
                 await self._queue(queue)
             except ConnectionClosed as exc:
                 if type(exc) is not ConnectionClosed:  # a reply code of its own: not a shutdown of the broker
-                    self.poisonous[queue.name] = f"queue {queue.name} cannot be declared: {exc}"
+                    words = f"RabbitMQ hangs up ({exc}) on its arguments {queue.arguments}"
+                    self.poisonous[queue.name] = f"queue {queue.name} cannot be declared: {words}"
                 raise
 
     async def close(self) -> None:
@@ -84,13 +85,13 @@ class Declarer:
         except (TypeError, ValueError, struct.error) as exc:  # pamqp cannot put it on the wire
             self.faults.append(f"queue {name} cannot be declared: {exc}")
             return
-        if isinstance(refusal, ChannelPreconditionFailed):
+        if refusal is not None:
+            if await self._try(lambda channel: channel.queue_declare(name, passive=True)) is not None:
+                self.faults.append(f"queue {name} cannot be declared: {refusal}")
+                return
             self.faults.append(
-                f"queue {name} exists with other arguments, or RabbitMQ does not know one: {refusal}; "
-                "make its arguments agree, or delete the queue once it is empty"
+                f"queue {name} exists with other arguments: {refusal}; make them agree, or delete it once it is empty"
             )
-        elif refusal is not None:
-            self.faults.append(f"queue {name} cannot be declared: {refusal}")
         for exchange, key in queue.bindings:
             await self._bind(name, exchange, key)
 
