@@ -99,7 +99,7 @@ class _Translated:
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
+    def __exit__(self, _kind: object, exc: BaseException | None, _trace: object) -> None:
         if isinstance(exc, FAILURES):
             reason = " ".join(str(arg) for arg in exc.args if arg) or type(exc).__name__
             raise BrokerUnavailable(f"RabbitMQ: {reason}") from exc
