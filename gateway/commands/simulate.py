@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from cyclopts import App
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
 
 from gateway.commands.console import Config
-from gateway.commands.target import choose, secret_of, web_url
+from gateway.commands.target import choose, reachable, secret_of, web_url
 from gateway.settings.load import load
 from gateway.settings.sources import find
+from gateway.simulate import email as mail
 from gateway.simulate import telegram as provider
+
+Flag = Annotated[bool, Parameter(negative=())]
 
 app = App(name="simulate", help="Signed provider traffic against a running gateway.", help_format="plaintext")
 
@@ -27,8 +33,8 @@ def telegram(
     rate: float = 0.0,
     connections: int = provider.CONNECTIONS,
     duplicates: int = 0,
-    reorder: bool = False,
-    malformed: bool = False,
+    reorder: Flag = False,
+    malformed: Flag = False,
     retry: bool = True,
 ) -> int:
     """Send signed Telegram updates to a running gateway, again until they are accepted.
@@ -65,5 +71,67 @@ def telegram(
         duplicates=duplicates,
         reorder=reorder,
         malformed=malformed,
+        retry=retry,
+    )
+
+
+@app.command
+def email(
+    *,
+    config: Config = None,
+    listen: str | None = None,
+    channel: str | None = None,
+    to: str | None = None,
+    sender: Annotated[str, Parameter(name=["--from", "--sender"])] = "Simulated Customer <customer@simulator.example>",
+    subject: str = "Hello from the simulator",
+    text: str = "Hello from the simulator",
+    html: str | None = None,
+    attach: tuple[Path, ...] = (),
+    message_id: str | None = None,
+    reply_to: str | None = None,
+    file: Path | None = None,
+    count: int = 1,
+    duplicates: int = 0,
+    malformed: Flag = False,
+    starttls: Flag = False,
+    retry: bool = True,
+) -> int:
+    """Send mails to a running gateway, again where it asks for it.
+
+    Args:
+        config: the configuration.
+        listen: where the gateway takes mail, such as 127.0.0.1:2525; by default as configured.
+        channel: id of the channel; not needed when there is only one of kind email.
+        to: the recipient; by default an address of the channel.
+        sender: who writes; its address is the envelope sender, too.
+        subject: of each mail; {n} becomes its number.
+        text: of each mail; {n} becomes its number.
+        html: the same as HTML.
+        attach: files to attach.
+        message_id: of the mail; the same id is the same mail. By default every mail has an id of its own.
+        reply_to: Message-ID of the mail that is answered.
+        file: a mail to send as it is, instead of the options above.
+        count: how many mails.
+        duplicates: how often each mail is sent again although it was accepted.
+        malformed: add a mail that is hardly one.
+        starttls: encrypt the connection.
+        retry: send again after 4xx and lost connections, as mail servers do.
+    """
+    options: Any = choose(load(find(config)).settings, "email", channel).options
+    return mail.command(
+        listen=listen or reachable(options.smtp.listen, "--listen"),
+        to=to or options.addresses[0].replace("*", "support"),
+        sender=sender,
+        subject=subject,
+        text=text,
+        html=html,
+        attach=attach,
+        message_id=message_id,
+        reply_to=reply_to,
+        file=file,
+        count=count,
+        duplicates=duplicates,
+        malformed=malformed,
+        starttls=starttls,
         retry=retry,
     )

