@@ -34,10 +34,10 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
         server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def redis_url(redis_server: RedisServer) -> str:
-    """URL of the shared Redis; use keys of your own."""
-    return redis_server.url
+    """URL of an empty database of the shared Redis."""
+    return redis_server.fresh_url()
 
 
 @pytest.fixture(scope="session")

@@ -80,7 +80,7 @@ def _bench(arguments: argparse.Namespace) -> Result:
             stack.callback(server.stop)
             server.start()
         servers = Servers(redis, rabbit)
-        core = None if arguments.only else _core(redis.url, rabbit.add_vhost("core"), folder / "core")
+        core = None if arguments.only else _core(redis.fresh_url(), rabbit.add_vhost("core"), folder / "core")
         subjects = [_start(name, redis, rabbit, folder, stack) for name in arguments.only or DEFAULT]
         warm = _rounds(subjects, [msgspec.structs.replace(load, secs=2)], servers)
         paced = msgspec.structs.replace(load, rate=arguments.rate, secs=max(2, load.secs // 2))
@@ -101,8 +101,8 @@ def _bench(arguments: argparse.Namespace) -> Result:
 
 
 def _core(redis: str, amqp: str, folder: Path) -> dict[str, float]:
-    """Run `tests.bench.core` in a process of its own, in the last Redis database."""
-    argv = [sys.executable, "-m", "tests.bench.core", redis.removesuffix("/0") + "/15", amqp, str(folder)]
+    """Run `tests.bench.core` in a process of its own."""
+    argv = [sys.executable, "-m", "tests.bench.core", redis, amqp, str(folder)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"tests.bench.core failed: {done.stderr[-3000:]}")
@@ -111,9 +111,7 @@ def _core(redis: str, amqp: str, folder: Path) -> dict[str, float]:
 
 
 def _start(name: str, redis: RedisServer, rabbit: RabbitServer, folder: Path, stack: ExitStack) -> Subject:
-    database = list(STARTERS).index(name)
-    url = redis.url.removesuffix("/0") + f"/{database}"
-    subject = STARTERS[name](name, url, rabbit.add_vhost(name), folder)
+    subject = STARTERS[name](name, redis.fresh_url(), rabbit.add_vhost(name), folder)
     stack.callback(subject.stop)
     return subject
 

@@ -17,6 +17,7 @@ class RedisServer:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._fsync = fsync
+        self._databases_given = 0
         self.port = free_port()
         self._binary = require("redis-server", "redis-server")
         self._process: Process | None = None
@@ -24,7 +25,16 @@ class RedisServer:
     @property
     def url(self) -> str:
         """Its URL, database 0."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        return self.url_of(0)
+
+    def url_of(self, database: int) -> str:
+        """URL of one of its databases."""
+        return f"redis://127.0.0.1:{self.port}/{database}"
+
+    def fresh_url(self) -> str:
+        """URL of a database that was not given out before."""
+        self._databases_given += 1
+        return self.url_of(self._databases_given)
 
     @property
     def pid(self) -> int:
@@ -67,7 +77,7 @@ class RedisServer:
     def _options(self) -> list[str]:
         return (
             f"--port {self.port} --bind 127.0.0.1 --dir {self.folder} --save  --appendonly yes"
-            f" --appendfsync {self._fsync} --daemonize no --maxmemory-policy noeviction"
+            f" --appendfsync {self._fsync} --daemonize no --maxmemory-policy noeviction --databases 16384"
         ).split(" ")
 
     def _answers(self) -> bool:
