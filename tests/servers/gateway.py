@@ -37,6 +37,7 @@ class GatewayProcess:
         dedup: str = "embedded:",
         queues: Sequence[tuple[str, str]] = (("helpdesk", "v1.#"),),
         channels: str = "",
+        telegram: str = "",
         sections: Mapping[str, str] | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
@@ -48,6 +49,7 @@ class GatewayProcess:
             broker, dedup: URLs.
             queues: names and binding keys, declared by the gateway.
             channels: TOML of further channels.
+            telegram: further options of the channel `tg`, as TOML lines.
             sections: further lines of the sections `gateway`, `http`, `admin`, `broker`, `dedup` and `log`, as TOML.
             env: further environment.
         """
@@ -57,7 +59,7 @@ class GatewayProcess:
         self.config = folder / "omnigate.toml"
         self.data_dir = folder / "var"
         (folder / "channels").mkdir(parents=True)
-        self.config.write_text(self._toml(broker, dedup, queues, channels, sections or {}))
+        self.config.write_text(self._toml(broker, dedup, queues, telegram + channels, sections or {}))
         self.env = os.environ | _environment() | dict(env or {})
         """What it and its commands run with: the secrets that the configuration refers to."""
         self._process: Process | None = None
