@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
+import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,6 +36,10 @@ from gateway.web.media import media_mount
 from gateway.web.public import PublicServer
 
 log = structlog.get_logger(__name__)
+
+GAUGE_SECS = 1.0
+FILES_BESIDE_CONNECTIONS = 512
+"""File descriptors for everything that is no client of the public port: stores, blobs, other listeners."""
 
 
 class App:
@@ -74,12 +80,14 @@ class App:
             supervisor, channels_supervisor = Supervisor(group), Supervisor(group)
             self.channels = Channels(core, channels_supervisor, sends=self.primary)
             public = PublicServer(self.settings.http, self.channels.endpoints, {"/media/": media_mount(core.blobs)})
+            public.bind(reuse_port=self._workers > 1)
             supervisor.start("broker", core.broker.run, stage="broker")
             supervisor.start("pipeline", core.pipeline.run, stage="pipeline")
-            await public.start(reuse_port=self._workers > 1)
             admin = await self._start_primary(supervisor) if self.primary else None
             await self.channels.start(self.settings)
+            await public.start()  # not before its channels are there: a provider may give up after a 404
             supervisor.start("reload", self._watch, stage="reload")
+            supervisor.start("gauges", self._gauges, stage="gauges")
             if started is not None:
                 started(public)
             log.info("gateway_ready", http=public.address, channels=len(self.channels.all()))
@@ -104,12 +112,13 @@ class App:
         deadline = loop.time() + self.settings.gateway.drain_secs
         log.info("gateway_draining", deliveries=self.core.gate.taken)
         public.stop_listening()
+        await supervisor.stop("reload")
         if not await settled(self.core, deadline):
             log.warning("drain_deadline_passed", deliveries=self.core.gate.taken)
         self.core.gate.open = False
         await public.close(max(0.1, deadline - loop.time()))
-        await self.channels.stop()
-        await supervisor.stop("reload")
+        async with self._applying:
+            await self.channels.stop()
         await settled(self.core, loop.time() + 2.0)
         if admin is not None:
             await admin.close()
@@ -121,8 +130,11 @@ class App:
 
         Raises:
             SettingsError: the new configuration is refused; the old one goes on.
+            ExceptionGroup: channels that could not be started; the others have been changed.
         """
         async with self._applying:
+            if self._stop.is_set():
+                return Changes()
             new = load(self._path).settings
             diff = changes(self.settings, new)
             await self.channels.apply(diff, new)
@@ -137,7 +149,7 @@ class App:
     async def _watch(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._on_signal())
-            async for _ in watch(self._path):
+            async for _ in watch(self._path, at_once=True):  # it may have changed while the gateway started
                 await self._try_reload("file")
 
     async def _on_signal(self) -> None:
@@ -151,6 +163,15 @@ class App:
             await self.reload()
         except SettingsError as exc:
             log.error("reload_refused", cause=cause, problems=[str(problem) for problem in exc.problems])  # noqa: TRY400
+        except Exception:
+            log.exception("reload_failed", cause=cause)
+
+    async def _gauges(self) -> None:
+        while True:
+            telemetry.IN_FLIGHT.set(self.core.gate.taken)
+            telemetry.BROKER_UP.set(self.core.broker.ready)
+            telemetry.DEDUP_UP.set(self.core.pipeline.dedup_ok)
+            await asyncio.sleep(GAUGE_SECS)
 
 
 def _merge(old: Settings, new: Settings) -> Settings:
@@ -159,15 +180,27 @@ def _merge(old: Settings, new: Settings) -> Settings:
     return Settings(**{**kept, "channels": new.channels, "files": new.files})
 
 
-def serve(path: Path, settings: Settings, *, index: int, workers: int, banner: bool) -> int:
-    """Run one process until it is told to stop; returns its exit status."""
+def serve(
+    path: Path, settings: Settings, *, index: int, workers: int, banner: bool, ready: Callable[[], None] | None = None
+) -> int:
+    """Run one process until it is told to stop; returns its exit status. `ready` is told when it can take deliveries.
+
+    What ends it before its time, if it is a fault of the machine and not of the program, is one line on stderr.
+    """
     logs.configure(settings.log, node=settings.gateway.node, worker=index if workers > 1 else None)
+    _allow_files(settings.http.max_connections + FILES_BESIDE_CONNECTIONS)
+
+    def started(public: PublicServer) -> None:
+        if ready is not None:
+            ready()
+        if banner:
+            _banner(settings, public)
 
     async def main() -> None:
         app = App(path, settings, index=index, workers=workers)
         if workers > 1:
             _end_with_parent(app)
-        await app.run(_banner(settings) if banner else None)
+        await app.run(started)
 
     factory = None
     if settings.gateway.uvloop:
@@ -178,11 +211,39 @@ def serve(path: Path, settings: Settings, *, index: int, workers: int, banner: b
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
             runner.run(main())
-    except* OSError as group:
-        for exc in group.exceptions:
-            print(f"omnigate: {exc}", file=sys.stderr)  # noqa: T201 -- the last word of a process
+    except* (OSError, sqlite3.Error) as group:
+        reasons = dict.fromkeys(_reason(exc, settings) for exc in _leaves(group))
+        print("\n".join(f"omnigate: {reason}" for reason in reasons), file=sys.stderr)  # noqa: T201 -- the last words
         status = 1
     return status
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for exc in group.exceptions:
+        if isinstance(exc, BaseExceptionGroup):
+            yield from _leaves(exc)
+        else:
+            yield exc
+
+
+def _reason(exc: BaseException, settings: Settings) -> str:
+    if isinstance(exc, sqlite3.Error):
+        return f"cannot use the files in {settings.gateway.data_dir} (gateway.data_dir): {exc}"
+    if isinstance(exc, OSError) and exc.filename and exc.strerror:
+        return f"{exc.filename}: {exc.strerror}"
+    return str(exc)
+
+
+def _allow_files(wanted: int) -> None:
+    """Raise the limit of open files: 1024, the usual one, is less than the connections we are to take."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    reachable = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (reachable, hard))
+    if reachable < wanted:
+        hint = f"raise the limit of open files to {wanted} (ulimit -n, LimitNOFILE=), or lower http.max_connections"
+        log.warning("file_limit_too_low", limit=reachable, hint=hint)
 
 
 def _end_with_parent(app: App) -> None:
@@ -199,10 +260,7 @@ def _end_with_parent(app: App) -> None:
     loop.add_reader(0, gone)
 
 
-def _banner(settings: Settings) -> Callable[[PublicServer], None]:
-    def show(public: PublicServer) -> None:
-        lines = [f"  deliveries  http://{public.address}/c/<channel>", f"  console     http://{settings.admin.listen}/"]
-        lines += [f"  channel     {channel.id} ({channel.kind})" for channel in settings.channels.values()]
-        print("\n".join(["Omnigate is up. Ctrl-C stops it.", *lines]), file=sys.stderr)  # noqa: T201
-
-    return show
+def _banner(settings: Settings, public: PublicServer) -> None:
+    lines = [f"  deliveries  http://{public.address}/c/<channel>", f"  console     http://{settings.admin.listen}/"]
+    lines += [f"  channel     {channel.id} ({channel.kind})" for channel in settings.channels.values()]
+    print("\n".join(["Omnigate is up. Ctrl-C stops it.", *lines]), file=sys.stderr)  # noqa: T201

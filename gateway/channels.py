@@ -67,17 +67,30 @@ class Channels:
                 await self._add(channel)
 
     async def apply(self, diff: Changes, new: Settings) -> None:
-        """Make the running channels match `new`; those that are not in `diff` are not touched."""
+        """Make the running channels match `new`; those that are not in `diff` are not touched.
+
+        Raises:
+            ExceptionGroup: of channels that could not be built; they are as they were, and the others are as in `new`.
+        """
+        failed = []
         for name in diff.removed:
             await self._remove(name)
         for name in [*diff.added, *diff.changed]:
-            channel = new.channels[name]
-            if name in self._running and channel.options.enabled:
-                await self._swap(channel)
-            elif channel.options.enabled:
-                await self._add(channel)
-            else:
-                await self._remove(name)
+            try:
+                await self._match(new.channels[name])
+            except Exception as exc:  # noqa: BLE001 -- raised below, after the other channels
+                exc.add_note(f"channel {name}")
+                failed.append(exc)
+        if failed:
+            raise ExceptionGroup("channels could not be started", failed)
+
+    async def _match(self, channel: Channel) -> None:
+        if not channel.options.enabled:
+            await self._remove(channel.id)
+        elif channel.id in self._running:
+            await self._swap(channel)
+        else:
+            await self._add(channel)
 
     async def stop(self) -> None:
         """Stop receiving and sending on every channel."""
@@ -109,6 +122,7 @@ class Channels:
         new = self._build(channel)
         http = isinstance(new.connector, HttpConnector)
         if not http:  # it may own a port or a login: the old one lets go first
+            self.endpoints.pop(channel.id, None)
             await self._halt(old)
         else:  # one consumer per channel, or order per recipient would break
             await self._supervisor.stop(f"{old.service}:out")

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import structlog
+from prometheus_client.multiprocess import mark_process_dead
 
 from gateway import logs
 from gateway.settings.model import Settings
@@ -25,35 +26,61 @@ FIRST_SECS, LIMIT_SECS, STABLE_SECS = 0.2, 30.0, 30.0
 
 
 class Workers:
-    """The parent."""
+    """The parent.
+
+    Worker 0 starts first, so that what is wrong with the machine (an address in use, a folder that cannot be written)
+    is said once. A worker that fails before it was ever ready ends them all with exit status 1; one that was ready
+    before is restarted with back-off for as long as it takes, since the others serve meanwhile.
+    """
 
     def __init__(self, path: Path, settings: Settings, count: int) -> None:
         """Run `count` workers on the configuration at `path`."""
         self._path, self._settings, self._count = path, settings, count
         self._children: dict[int, asyncio.subprocess.Process] = {}
+        self._ready: set[int] = set()
+        self._proven: set[int] = set()
+        self._first_ready = asyncio.Event()
         self._stop = asyncio.Event()
+        self._metrics = Path(settings.gateway.data_dir) / "metrics"
 
     async def run(self) -> int:
         """Keep the workers alive until SIGTERM; returns the exit status."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._end)
         loop.add_signal_handler(signal.SIGINT, self._end)
-        loop.add_signal_handler(signal.SIGHUP, self._forward, signal.SIGHUP)
-        environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(self._metrics_dir())}
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        shutil.rmtree(self._metrics, ignore_errors=True)
+        self._metrics.mkdir(parents=True)
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._keep(index, environment)) for index in range(self._count)]
+            tasks = [group.create_task(self._keep(0))]
+            await self._first_ready.wait()
+            tasks += [group.create_task(self._keep(index)) for index in range(1, self._count)]
         return max(task.result() for task in tasks)
 
-    def _metrics_dir(self) -> Path:
-        folder = Path(self._settings.gateway.data_dir) / "metrics"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        return folder
-
-    async def _keep(self, index: int, environment: dict[str, str]) -> int:
+    async def _keep(self, index: int) -> int:
         loop, delay = asyncio.get_running_loop(), FIRST_SECS
-        while True:
+        while not self._stop.is_set():
             started = loop.time()
+            status = await self._live(index)
+            if self._stop.is_set():
+                return max(status, 0)
+            if status > 0 and index not in self._proven:
+                log.error("worker_cannot_start", worker=index, status=status)
+                self._end()
+                return status
+            if loop.time() - started > STABLE_SECS:
+                delay = FIRST_SECS
+            log.error("worker_ended", worker=index, status=status, restart_in=round(delay, 2))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._stop.wait()
+            delay = min(delay * 2, LIMIT_SECS)
+        return 0
+
+    async def _live(self, index: int) -> int:
+        """Start a worker and wait until it has ended; returns its exit status, negative for a signal."""
+        hear, say = os.pipe()
+        try:
             child = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -61,31 +88,51 @@ class Workers:
                 str(self._path),
                 str(index),
                 str(self._count),
+                str(say),
                 stdin=asyncio.subprocess.PIPE,
-                env=environment,
+                env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(self._metrics)},
+                pass_fds=(say,),
             )
-            self._children[index] = child
-            status = await child.wait()
-            del self._children[index]
-            if self._stop.is_set():
-                return max(status, 0)
-            log.error("worker_ended", worker=index, status=status, restart_in=round(delay, 2))
-            if loop.time() - started > STABLE_SECS:
-                delay = FIRST_SECS
-            with suppress(TimeoutError):
-                async with asyncio.timeout(delay):
-                    await self._stop.wait()
-                    return 0
-            delay = min(delay * 2, LIMIT_SECS)
+        except BaseException:
+            os.close(hear)
+            raise
+        finally:
+            os.close(say)
+        asyncio.get_running_loop().add_reader(hear, self._heard, index, hear)
+        self._children[index] = child
+        if self._stop.is_set():  # told while it was being started
+            child.terminate()
+        status = await child.wait()
+        del self._children[index]
+        self._ready.discard(index)
+        # What it last said about itself is true no more.
+        mark_process_dead(child.pid, str(self._metrics))  # type: ignore[no-untyped-call]
+        return status
+
+    def _heard(self, index: int, pipe: int) -> None:
+        """Take the byte that says "ready", or the end of a worker that never was."""
+        if os.read(pipe, 1):
+            self._ready.add(index)
+            self._proven.add(index)
+            if index == 0:
+                self._first_ready.set()
+        asyncio.get_running_loop().remove_reader(pipe)
+        os.close(pipe)
 
     def _end(self) -> None:
         self._stop.set()
-        self._forward(signal.SIGTERM)
-
-    def _forward(self, number: signal.Signals) -> None:
+        self._first_ready.set()
         for child in self._children.values():
-            if child.returncode is None:
-                child.send_signal(number)
+            _signal(child, signal.SIGTERM)
+
+    def _reload(self) -> None:
+        for index in self._ready & self._children.keys():  # the others are about to read the new configuration anyway
+            _signal(self._children[index], signal.SIGHUP)
+
+
+def _signal(child: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    if child.returncode is None:
+        child.send_signal(number)
 
 
 def run_workers(path: Path, settings: Settings, count: int) -> int:

@@ -49,7 +49,8 @@ class HttpSection(Section, frozen=True, kw_only=True):
     Attributes:
         listen: address of ``/c/<channel>``.
         public_url: how providers reach it (`https://gw.example`), for signed media links and URL signatures.
-        max_connections: further connections wait in the kernel.
+        max_connections: beyond it the connection that has been idle longest makes room; with none idle the answer is
+            503.
         max_in_flight: deliveries in the pipeline; beyond it the answer is 503.
         header_timeout_secs: a client that has not sent its headers by then is cut off; also the keep-alive time.
         body_timeout_secs: the same for the body.

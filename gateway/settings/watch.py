@@ -23,7 +23,9 @@ Look = dict[str, tuple[int, int, int] | None]
 """File → (modified, size, inode), or None when it is not there."""
 
 
-async def watch(path: Path, *, look_anyway_ms: int = LOOK_ANYWAY_MS) -> AsyncGenerator[None, None]:
+async def watch(
+    path: Path, *, look_anyway_ms: int = LOOK_ANYWAY_MS, at_once: bool = False
+) -> AsyncGenerator[None, None]:
     """Yield whenever a file of the configuration `path` has changed, appeared or gone, once per burst of writes.
 
     A file that is broken for the moment is watched like any other.
@@ -31,9 +33,13 @@ async def watch(path: Path, *, look_anyway_ms: int = LOOK_ANYWAY_MS) -> AsyncGen
     Args:
         path: the main file.
         look_anyway_ms: how long to rely on the operating system's notifications before comparing anyway.
+        at_once: yield before the first change, too, after a look at what there is: for a caller who read the files
+            some time ago.
     """
     sources = read(path)
     before = _look(sources)
+    if at_once:
+        yield
     while True:
         folders = _folders(sources)
         async with aclosing(_occasions(folders, look_anyway_ms)) as occasions:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from aiohttp.web_request import BaseRequest
 
@@ -45,16 +46,31 @@ def parse_networks(entries: Iterable[str]) -> Networks:
 
 
 def client_address(request: BaseRequest, trusted: Networks) -> str | None:
-    """Return who asked: the peer, or what a trusted proxy says in X-Forwarded-For (its last untrusted entry)."""
+    """Return who asked: the peer, or what trusted proxies say in X-Forwarded-For.
+
+    Each proxy appends whom it was asked by, some in a header line of their own, so the list is read from its end: the
+    first that is no trusted proxy is the client. What stands before it the client may have made up.
+    """
     remote = request.remote
     if not trusted or remote is None:
         return remote
-    hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",") if hop.strip()]
-    for hop in reversed([*hops, remote]):
-        try:
-            address = ip_address(hop)
-        except ValueError:
-            return remote
+    client = remote
+    lines = request.headers.getall("X-Forwarded-For", ())
+    for hop in reversed([*",".join(lines).split(","), remote]):
+        address = _parse(hop.strip())
+        if address is None:
+            break
+        client = str(address)
         if not any(address in network for network in trusted):
-            return hop
-    return remote
+            break
+    return client
+
+
+def _parse(hop: str) -> IPv4Address | IPv6Address | None:
+    """Read an address, also with a port; an IPv4 client of an IPv6 socket (``::ffff:…``) is an IPv4 client."""
+    host, _, port = hop.rpartition(":")
+    for text in (hop, hop.strip("[]"), host.strip("[]") if port.isdigit() else hop):
+        with suppress(ValueError):
+            address = ip_address(text)
+            return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
+    return None

@@ -29,6 +29,7 @@ from gateway.settings.model import AdminSection
 from gateway.web.address import bind
 from gateway.web.console import page
 from gateway.web.guard import HEADERS, authorized, known_host, on_loopback
+from gateway.web.protocol import hide_versions
 from normalizer import rpc
 from normalizer.methods import REQUESTS
 from normalizer.rpc import Request, RpcError
@@ -41,6 +42,8 @@ BODY_SECS = 15.0
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked by orchestrators and Prometheus under names of theirs; where the port is not only local, any name will do."""
 CLOSE_SECS = 5.0
+KEEP_ALIVE_SECS = 75.0
+"""How long a connection may be silent, before its first request, too; aiohttp's default is an hour."""
 STATUS = {rpc.PARSE_ERROR: 400, rpc.INVALID_REQUEST: 400, rpc.METHOD_NOT_FOUND: 404}
 Metrics = Callable[[], tuple[bytes, str]]
 """Renders all metrics; returns the text and its content type."""
@@ -75,7 +78,10 @@ class AdminServer:
         app.router.add_get("/", self._console)
         app.router.add_post("/api", self._api)
         app.router.add_post("/api/{method}", self._api)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_SECS)
+        hide_versions()
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_SECS, keepalive_timeout=KEEP_ALIVE_SECS
+        )
         await self._runner.setup()
         await web.SockSite(self._runner, sock).start()
         host, port = sock.getsockname()[:2]

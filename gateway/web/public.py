@@ -1,8 +1,8 @@
 """The server that providers deliver to: ``/c/<channel>``, and whatever else the app mounts (``/media/``).
 
 aiohttp's low-level server is used instead of its router: channels come and go while it runs, and a delivery costs one
-dictionary look-up. Bodies are read once, within limits of size and time; headers that do not come in time close the
-connection (slow loris); a client never sees a traceback.
+dictionary look-up. Bodies are read once, within limits of size, time and all bodies together; headers that do not come
+in time close the connection (slow loris); a client never sees a traceback.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 
 import structlog
 from aiohttp import web
@@ -20,12 +19,19 @@ from aiohttp.web_request import BaseRequest
 from connectors.api import Delivery, HttpConnector, Reply
 from gateway.settings.model import HttpSection
 from gateway.web.address import bind, client_address, parse_networks
+from gateway.web.protocol import Connections, hide_versions
 
 log = structlog.get_logger(__name__)
 
 Mount = Callable[[Delivery], Awaitable[Reply]]
 PREFIX = "/c/"
 ALLOWED = frozenset({"GET", "POST", "HEAD"})
+MOUNT_BYTES = 65_536
+BUFFERED_MAX = 268_435_456
+"""Bytes of bodies that are being received, all together; nothing is known about their senders yet."""
+LINGER_SECS = 2.0
+"""How long the rest of a refused body is thrown away, so that its sender reads the answer instead of a reset."""
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Endpoint:
@@ -38,6 +44,15 @@ class Endpoint:
         self.connector, self.max_bytes = connector, max_bytes
 
 
+class RefusedRequest(Exception):
+    """A request that reaches no connector."""
+
+    def __init__(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
+        """Answer it with `status`, one line of `text` and `headers`."""
+        super().__init__(text)
+        self.status, self.headers = status, headers
+
+
 class PublicServer:
     """See the module. `endpoints` belongs to the app, which changes it at a reload."""
 
@@ -45,74 +60,91 @@ class PublicServer:
         """Serve `endpoints` under ``/c/`` and `mounts` under their own prefixes."""
         self._section, self._endpoints, self._mounts = section, endpoints, mounts
         self._trusted = parse_networks(section.trusted_proxies)
-        self._server: web.Server | None = None
+        self._socket: socket.socket | None = None
         self._listener: asyncio.Server | None = None
+        self._buffered = 0
+        self._ending = False
         self.address = section.listen
 
-    async def start(self, *, reuse_port: bool = False, sock: socket.socket | None = None) -> None:
-        """Listen; raises `OSError` with the address in its text."""
-        loop = asyncio.get_running_loop()
-        self._server = web.Server(
+    def bind(self, *, reuse_port: bool = False) -> socket.socket:
+        """Take the address without answering yet; raises `OSError` with the address in its text."""
+        self._socket = bind(self._section.listen, reuse_port=reuse_port)
+        host, port = self._socket.getsockname()[:2]
+        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return self._socket
+
+    async def start(self) -> None:
+        """Listen, on the address that was bound or else now; raises `OSError` with the address in its text."""
+        sock = self._socket or self.bind()
+        hide_versions()
+        self._server = Connections(
             self._handle,
+            limit=self._section.max_connections,
             access_log=None,
             keepalive_timeout=self._section.header_timeout_secs,
-            lingering_time=2.0,
+            lingering_time=LINGER_SECS,
             max_line_size=8190,
             max_field_size=8190,
         )
-        sock = sock or bind(self._section.listen, reuse_port=reuse_port)
-        self._listener = await loop.create_server(self._connect, sock=sock, backlog=1024)
-        host, port = sock.getsockname()[:2]
-        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-    def _connect(self) -> asyncio.Protocol:
-        if self._server is None:
-            raise RuntimeError("the server is not started")
-        return self._server()
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(self._server.accept, sock=sock, backlog=1024)
 
     def stop_listening(self) -> None:
-        """Take no new connections; those that are open go on."""
+        """Take no new connections; those that are open end with their next answer."""
+        self._ending = True
         if self._listener is not None:
             self._listener.close()
+        elif self._socket is not None:
+            self._socket.close()
 
     async def close(self, timeout: float) -> None:  # noqa: ASYNC109 -- handed to aiohttp
         """Let requests under way finish, at most `timeout` seconds, then close every connection."""
         self.stop_listening()
-        if self._server is not None:
+        if self._listener is not None:
             self._server.pre_shutdown()
             await self._server.shutdown(timeout)
 
     async def _handle(self, request: BaseRequest) -> web.StreamResponse:
+        protocol, idle = request.protocol, self._server.idle
+        idle.pop(protocol, None)
+        try:
+            response = await self._answer(request)
+        finally:
+            if protocol.transport is not None:
+                idle[protocol] = None
+        if self._ending:
+            response.force_close()
+        return response
+
+    async def _answer(self, request: BaseRequest) -> web.Response:
         path = request.rel_url.raw_path
         try:
             if path.startswith(PREFIX):
                 channel, _, rest = path[len(PREFIX) :].partition("/")
-                endpoint = self._endpoints.get(channel)
-                if endpoint is None:
-                    return await self._refuse(request, 404, "unknown channel")
-                return await self._serve(request, endpoint.connector.handle, endpoint.max_bytes, rest)
+                body = await self._body(request, self._endpoint(channel).max_bytes)
+                # Looked up again: a reload may have replaced it while a slow body came in.
+                return await self._serve(request, self._endpoint(channel).connector.handle, rest, body)
             for prefix, mount in self._mounts.items():
                 if path.startswith(prefix):
-                    return await self._serve(request, mount, 65_536, path[len(prefix) :])
+                    return await self._serve(
+                        request, mount, path[len(prefix) :], await self._body(request, MOUNT_BYTES)
+                    )
+        except RefusedRequest as exc:
+            return _refusal(request, exc)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:
-            log.exception("request_failed", path=path[:80])
+            log.exception("request_failed")
             return web.Response(status=500, text="internal error")
-        return await self._refuse(request, 404, "not found")
+        return _refusal(request, RefusedRequest(404, "not found"))
 
-    async def _serve(self, request: BaseRequest, handle: Mount, max_bytes: int, rest: str) -> web.StreamResponse:
-        if request.method not in ALLOWED:
-            return await self._refuse(request, 405, "method not allowed")
-        if (request.content_length or 0) > max_bytes:
-            return await self._refuse(request, 413, f"larger than {max_bytes} bytes")
-        body = b""
-        if request.can_read_body:
-            try:
-                body = await self._read(request, max_bytes)
-            except (TimeoutError, BadHttpMessage, web.RequestPayloadError, web.HTTPRequestEntityTooLarge) as exc:
-                status = {"TimeoutError": 408, "HTTPRequestEntityTooLarge": 413}.get(type(exc).__name__, 400)
-                return await self._refuse(request, status, "the body was too slow, too large or broken")
+    def _endpoint(self, channel: str) -> Endpoint:
+        endpoint = self._endpoints.get(channel)
+        if endpoint is None:
+            raise RefusedRequest(404, "unknown channel")
+        return endpoint
+
+    async def _serve(self, request: BaseRequest, handle: Mount, rest: str, body: bytes) -> web.Response:
         reply = await handle(
             Delivery(
                 method=request.method,
@@ -128,29 +160,46 @@ class PublicServer:
             status=reply.status, body=reply.body, content_type=reply.content_type, headers=reply.headers or None
         )
 
-    async def _read(self, request: BaseRequest, max_bytes: int) -> bytes:
+    async def _body(self, request: BaseRequest, max_bytes: int) -> bytes:
+        """Read the body once; raises `RefusedRequest`."""
+        if request.method not in ALLOWED:
+            raise RefusedRequest(405, "method not allowed", {"Allow": "GET, HEAD, POST"})
+        if (request.content_length or 0) > max_bytes:
+            raise RefusedRequest(413, f"larger than {max_bytes} bytes")
+        if not request.can_read_body:
+            return b""
         content = request.content
-        if content.is_eof() and content.total_bytes <= max_bytes:  # arrived with its headers: the usual case
-            return content.read_nowait()
+        try:
+            if content.is_eof() and content.total_bytes <= max_bytes:  # arrived with its headers: the usual case
+                return content.read_nowait()
+            async with asyncio.timeout(self._section.body_timeout_secs):
+                return await self._receive(request, max_bytes)
+        except TimeoutError:
+            raise RefusedRequest(408, "the body did not come in time") from None
+        except (BadHttpMessage, web.RequestPayloadError):
+            raise RefusedRequest(400, "the body is broken") from None
+
+    async def _receive(self, request: BaseRequest, max_bytes: int) -> bytes:
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= (1, 1):
+            await request.writer.write(CONTINUE)
+            request.writer.output_size = 0  # aiohttp's mark that the answer itself has not begun
         chunks, size = [], 0
-        async with asyncio.timeout(self._section.body_timeout_secs):
-            async for chunk in content.iter_any():
+        try:
+            async for chunk in request.content.iter_any():
                 size += len(chunk)
+                self._buffered += len(chunk)
                 if size > max_bytes:
-                    raise web.HTTPRequestEntityTooLarge(max_size=max_bytes, actual_size=size)
+                    raise RefusedRequest(413, f"larger than {max_bytes} bytes")
+                if self._buffered > BUFFERED_MAX:
+                    raise RefusedRequest(503, "busy", {"Retry-After": "1"})
                 chunks.append(chunk)
+        finally:
+            self._buffered -= size
         return b"".join(chunks)
 
-    @staticmethod
-    async def _refuse(request: BaseRequest, status: int, text: str) -> web.Response:
-        response = web.Response(status=status, text=text)
-        if request.can_read_body:
-            response.force_close()  # the rest of a body nobody wants is not read
-            with suppress(Exception):
-                await response.prepare(request)
-        return response
 
-
-def default_pages() -> dict[str, str]:
-    """Name what the public port serves, for the start-up lines."""
-    return {"deliveries": f"{PREFIX}<channel>"}
+def _refusal(request: BaseRequest, why: RefusedRequest) -> web.Response:
+    response = web.Response(status=why.status, text=str(why), headers=why.headers)
+    if request.can_read_body:
+        response.force_close()  # the rest of a body nobody wants is not read
+    return response
