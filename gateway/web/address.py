@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-
-from aiohttp.web_request import BaseRequest
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
@@ -45,17 +43,15 @@ def parse_networks(entries: Iterable[str]) -> Networks:
     return tuple(ip_network(entry, strict=False) for entry in entries)
 
 
-def client_address(request: BaseRequest, trusted: Networks) -> str | None:
-    """Return who asked: the peer, or what trusted proxies say in X-Forwarded-For.
+def client_address(remote: str | None, lines: Sequence[str], trusted: Networks) -> str | None:
+    """Return who asked: the peer `remote`, or what trusted proxies say in the `lines` of X-Forwarded-For.
 
     Each proxy appends whom it was asked by, some in a header line of their own, so the list is read from its end: the
     first that is no trusted proxy is the client. What stands before it the client may have made up.
     """
-    remote = request.remote
     if not trusted or remote is None:
         return remote
     client = remote
-    lines = request.headers.getall("X-Forwarded-For", ())
     for hop in reversed([*",".join(lines).split(","), remote]):
         address = _parse(hop.strip())
         if address is None:

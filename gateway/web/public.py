@@ -145,15 +145,18 @@ class PublicServer:
         return endpoint
 
     async def _serve(self, request: BaseRequest, handle: Mount, rest: str, body: bytes) -> web.Response:
+        headers = request.headers
         reply = await handle(
             Delivery(
                 method=request.method,
                 path=rest,
                 url=str(request.rel_url),
                 query=dict(request.rel_url.query) if request.rel_url.raw_query_string else {},
-                headers={name.lower(): value for name, value in request.headers.items()},
+                headers={name.lower(): value for name, value in headers.items()},
                 body=body,
-                remote=client_address(request, self._trusted),
+                remote=client_address(
+                    request.remote, headers.getall("X-Forwarded-For", ()) if self._trusted else (), self._trusted
+                ),
             )
         )
         return web.Response(
