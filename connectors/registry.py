@@ -56,6 +56,12 @@ def connector(kind: str, config: type[ChannelConfig], capabilities: Capabilities
     return register
 
 
+def capabilities_of(kind: str, connector: Connector) -> Capabilities:
+    """Say what a channel can do: what its connector says of itself, else what its kind says."""
+    own: Capabilities | None = getattr(connector, "capabilities", None)
+    return own or load()[kind].capabilities
+
+
 @cache
 def load() -> dict[str, Spec]:
     """Import every kind once and return the table; a broken third-party package is an error that names it."""

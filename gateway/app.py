@@ -22,6 +22,7 @@ from gateway import logs, telemetry
 from gateway.channels import Channels
 from gateway.control import Control
 from gateway.core import Core, open_core, settled
+from gateway.housekeeping import housekeeping
 from gateway.redrive import Redrive
 from gateway.requests import Requests
 from gateway.settings.diff import Changes, changes
@@ -105,6 +106,7 @@ class App:
         supervisor.start("drain", self.core.drain.run, stage="drain")
         supervisor.start("requests", requests.run, stage="requests")
         supervisor.start("redrive", redrive.run, stage="redrive")
+        supervisor.start("housekeeping", lambda: housekeeping(self.core), stage="housekeeping")
         return admin
 
     async def _shut_down(self, public: PublicServer, admin: AdminServer | None, supervisor: Supervisor) -> None:

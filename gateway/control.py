@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import asdict
 
 from connectors.api import Capabilities, Connector
-from connectors.registry import load as load_kinds
+from connectors.registry import capabilities_of
 from gateway import telemetry
 from gateway.channels import Running, describe
 from gateway.quarantine import Quarantined
@@ -71,7 +71,8 @@ class Control:
 
     def capabilities(self, channel_id: str) -> Capabilities:
         """Say what a channel can do; raises `KeyError`."""
-        return load_kinds()[self._channels[channel_id].channel.kind].capabilities
+        running = self._channels[channel_id]
+        return capabilities_of(running.channel.kind, running.connector)
 
     def connector(self, channel_id: str) -> Connector:
         """Return the connector of a channel; raises `KeyError`."""

@@ -24,7 +24,7 @@ from msgspec import Struct
 from structlog.typing import FilteringBoundLogger
 
 from connectors.api import Blobs, Capabilities, ChannelConfig, Connector
-from connectors.registry import load as load_kinds
+from connectors.registry import capabilities_of
 from dedup.api import Deduplicator
 from gateway.broker.api import Broker, BrokerUnavailable, Consumer, Delivery
 from gateway.limits import Backoff, Breaker, Gate, Lanes, State, Timing
@@ -105,7 +105,7 @@ class Outbound:
         capabilities: Capabilities | None = None,
         extras: Extras | None = None,
     ) -> None:
-        """Wire the parts; `capabilities` are those of the kind unless given."""
+        """Wire the parts; `capabilities` are those of the connector unless given."""
         self._extras = extras or Extras()
         self._id, self._broker, self._intake = channel.id, broker, intake
         self._prefetch = channel.options.max_sends * PREFETCH_PER_SEND
@@ -120,7 +120,7 @@ class Outbound:
             on_change=self._on_breaker,
         )
         self._sender = self._make_sender(channel.options)
-        capabilities = capabilities or load_kinds()[channel.kind].capabilities
+        capabilities = capabilities or capabilities_of(channel.kind, connector)
         self._handler = self._make_handler(channel, connector, capabilities, dedup)
 
     def _make_sender(self, options: ChannelConfig) -> Sender:

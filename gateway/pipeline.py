@@ -29,7 +29,8 @@ from gateway.tickets import Stage, Ticket, Verdict, Waiter
 log = structlog.get_logger(__name__)
 
 MOST = 256  # items per round trip: bounds the latency a batch adds
-RETRY_SECS = 0.02  # how often a claim held elsewhere is asked for again
+RETRY_SECS = 0.02  # how often a claim held elsewhere, or a conversation in the spool, is looked at again
+PATIENCE_SECS = 0.5  # how long a message waits in memory for the last spooled rows of its conversation to leave
 SWEEP_SECS = 0.25  # how often deadlines are looked at
 
 
@@ -52,6 +53,7 @@ class Pipeline:
         self._lease, self._refuse_unchecked = lease_secs, refuse_unchecked
         self._fresh: deque[Ticket] = deque()  # to claim
         self._elsewhere: list[Ticket] = []  # claimed by another worker
+        self._patient: list[Ticket] = []  # behind spooled rows that the drain is about to publish
         self._live: dict[str, Ticket] = {}  # key → the ticket under way in this process
         self._sent: dict[Publication, Ticket] = {}
         self._waiters: dict[Waiter, None] = {}
@@ -103,6 +105,7 @@ class Pipeline:
             group.create_task(self._spooling.run(), name="pipeline-spooling")
             while True:
                 await self._wake.wait()
+                await asyncio.sleep(0)  # one more turn of the loop: larger batches, fewer system calls
                 self._wake.clear()
                 while self._fresh or self._settlement.committing:
                     await self._cycle()
@@ -110,12 +113,14 @@ class Pipeline:
     async def _sweep(self) -> None:
         retry = 0.0
         while True:
-            await asyncio.sleep(RETRY_SECS if self._elsewhere else SWEEP_SECS)
+            await asyncio.sleep(RETRY_SECS if self._elsewhere or self._patient else SWEEP_SECS)
             now = self._loop.time()
             if self._elsewhere:
                 again, self._elsewhere = self._elsewhere, []
                 self._fresh.extend(again)
                 self._wake.set()
+            if self._patient:
+                self._send([])
             if now >= retry:
                 retry = now + SWEEP_SECS
                 for waiter in [waiter for waiter in self._waiters if waiter.deadline <= now]:
@@ -142,10 +147,10 @@ class Pipeline:
         except DedupUnavailable as exc:
             self._dedup_state(ok=False, reason=str(exc))
             answers = [Taken(Claim.NEW, int(now * 1_000_000) + n) for n in range(len(batch))]
-            self._settlement.settle(uncommitted=done)
+            self._settlement.settle(uncommitted=done, unreleased=released)
         mine = [ticket for ticket, answer in zip(batch, answers, strict=True) if self._claimed(ticket, answer)]
         if mine:
-            self._send(mine, int(now))
+            self._send(mine)
 
     def _claimed(self, ticket: Ticket, answer: Taken) -> bool:
         if answer.claim is Claim.DUPLICATE:
@@ -160,38 +165,57 @@ class Pipeline:
                 self._elsewhere.append(ticket)
             return False
         if not self._dedup_ok and self._refuse_unchecked:
-            self._settlement.finish(ticket, Verdict.REFUSED)
+            self._settlement.failed(ticket, release=True)  # the store may have done it, and only the answer got lost
             return False
         ticket.unchecked = not self._dedup_ok
         ticket.seq, ticket.redelivery = answer.seq, answer.redelivery
         return True
 
-    def _send(self, tickets: list[Ticket], now: int) -> None:
+    def _send(self, tickets: list[Ticket]) -> None:
+        """Publish claimed tickets in order; those whose conversation has rows in the spool wait, or follow them there.
+
+        They wait a moment in memory first: otherwise a busy conversation would never find its way out of the spool.
+        """
+        tickets, self._patient = [*self._patient, *tickets], []
         behind = self._spool.waiting({ticket.conversation for ticket in tickets if ticket.conversation})
-        ready = self._broker.ready
+        ready, now = self._broker.ready, self._loop.time()
         batch: list[Publication] = []
         for ticket in tickets:
-            ticket.publication = envelope.publication(
-                ticket.event,
-                seq=ticket.seq,
-                redelivery=ticket.redelivery,
-                unchecked=ticket.unchecked,
-                timestamp=now,
-            )
-            if not ready or ticket.conversation in behind or self._spooling.holds(ticket.conversation):
+            if not ready or self._spooling.holds(ticket.conversation):
+                self._render(ticket)
+                self._spooling.add(ticket)
+            elif ticket.conversation not in behind:
+                ticket.stage = Stage.PUBLISHING
+                item = self._render(ticket)
+                self._sent[item] = ticket
+                batch.append(item)
+            elif now < ticket.patience:
+                self._patient.append(ticket)
+            elif ticket.patience:
+                self._render(ticket)
                 self._spooling.add(ticket)
             else:
-                ticket.stage = Stage.PUBLISHING
-                self._sent[ticket.publication] = ticket
-                batch.append(ticket.publication)
+                ticket.stage, ticket.patience = Stage.WAITING, now + PATIENCE_SECS
+                self._patient.append(ticket)
         if batch:
-            started = self._loop.time()
+            self._publish(batch, now)
 
-            def outcome(items: Sequence[Publication], result: Outcome) -> None:
-                telemetry.PUBLISH.observe(self._loop.time() - started)
-                self._on_outcome(items, result)
+    def _render(self, ticket: Ticket) -> Publication:
+        ticket.publication = envelope.publication(
+            ticket.event,
+            seq=ticket.seq,
+            redelivery=ticket.redelivery,
+            unchecked=ticket.unchecked,
+            timestamp=int(self._clock()),
+        )
+        return ticket.publication
 
-            self._broker.submit(batch, outcome)
+    def _publish(self, batch: list[Publication], started: float) -> None:
+        def outcome(items: Sequence[Publication], result: Outcome) -> None:
+            telemetry.PUBLISH.observe(self._loop.time() - started)
+            self._on_outcome(items, result)
+
+        self._broker.submit(batch, outcome)
 
     def _on_outcome(self, items: Sequence[Publication], outcome: Outcome) -> None:
         for item in items:

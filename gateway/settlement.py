@@ -12,7 +12,7 @@ from dedup.api import Done
 from gateway.journal import Entry, Journal
 from gateway.telemetry import Meters
 from gateway.tickets import Stage, Ticket, Verdict
-from normalizer.model import MessageParams
+from normalizer.model import EventParams, Message, MessageRef, QuarantinedParams, StatusParams
 
 MOST_UNCOMMITTED = 10_000  # commits kept while the dedup store is away; a lost one costs a marked redelivery at most
 
@@ -34,6 +34,7 @@ class Settlement:
         self._taken: list[tuple[Ticket, Verdict]] = []
         self._released: list[str] = []
         self._uncommitted: list[Done] = []
+        self._unreleased: list[str] = []
 
     @property
     def committing(self) -> bool:
@@ -56,14 +57,15 @@ class Settlement:
     def take_over(self) -> tuple[list[Done], list[str]]:
         """Return what the next round trip shall commit and release."""
         self._taken, self._durable = self._durable, []
-        released, self._released = self._released, []
+        released, self._released, self._unreleased = [*self._unreleased, *self._released], [], []
         done = [*self._uncommitted, *(Done(ticket.key, ticket.keep) for ticket, _ in self._taken)]
         self._uncommitted = []
         return done, released
 
-    def settle(self, uncommitted: Sequence[Done] = ()) -> None:
+    def settle(self, uncommitted: Sequence[Done] = (), unreleased: Sequence[str] = ()) -> None:
         """End what `take_over` returned; what the store did not take is offered again with the next round trip."""
         self._uncommitted = list(uncommitted[-MOST_UNCOMMITTED:])
+        self._unreleased = list(unreleased[-MOST_UNCOMMITTED:])
         taken, self._taken = self._taken, []
         self._end(taken)
 
@@ -113,14 +115,20 @@ def _count(meters: Meters, ticket: Ticket, verdict: Verdict) -> None:
 def entry(ticket: Ticket, verdict: str, now: float) -> Entry:
     """Describe an item and its verdict for `omnigate why`."""
     params = ticket.event.params
-    message = params.message if isinstance(params, MessageParams) else None
+    message: Message | MessageRef | None = getattr(params, "message", None)
     return Entry(
         ts=now,
         channel=params.channel.id,
         event_id=params.event_id,
-        message_id=message.id if message else "",
-        provider_id=message.provider_id if message else "",
+        message_id=(message and message.id) or "",
+        provider_id=(message and message.provider_id) or "",
         method=ticket.event.method,
         verdict=verdict,
-        detail="unchecked" if ticket.unchecked else "",
+        detail="unchecked" if ticket.unchecked else _detail(params),
     )
+
+
+def _detail(params: EventParams) -> str:
+    if isinstance(params, QuarantinedParams):
+        return f"quarantine row {params.quarantine_id}"
+    return params.status if isinstance(params, StatusParams) else ""

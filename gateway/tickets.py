@@ -25,6 +25,7 @@ class Stage(Enum):
 
     CLAIMING: waits for the answer of the dedup store.
     ELSEWHERE: another worker holds the claim; asked again until it has an outcome.
+    WAITING: until the drain has published what its conversation has in the spool.
     PUBLISHING: sent to the broker, no answer yet.
     SPOOLING: on its way to the local disk.
     SETTLED: has its verdict.
@@ -32,9 +33,10 @@ class Stage(Enum):
 
     CLAIMING = 1
     ELSEWHERE = 2
-    PUBLISHING = 3
-    SPOOLING = 4
-    SETTLED = 5
+    WAITING = 3
+    PUBLISHING = 4
+    SPOOLING = 5
+    SETTLED = 6
 
 
 class Waiter:
@@ -77,6 +79,7 @@ class Ticket:
         "late",
         "lost",
         "meters",
+        "patience",
         "publication",
         "redelivery",
         "row",
@@ -97,6 +100,7 @@ class Ticket:
         self.row: int | None = None  # of the spool
         self.seq = self.redelivery = 0
         self.unchecked = False
+        self.patience = 0.0  # loop time until which it waits behind the spool; 0 before it has to
         self.held = self.lost = False  # outcome unknown, for now or for ever
         self.late: Outcome | None = None  # came while the row was being written
 

@@ -32,6 +32,8 @@ class GatewaySection(Section, frozen=True, kw_only=True):
         drain_secs: on SIGTERM, how long deliveries under way may take to finish.
         spool_max_bytes: size limit of the spool; beyond it deliveries are answered "try again".
         journal_days: how long `omnigate why` can look back; 0 keeps no journal.
+        quarantine_days: how long rows stay after they were re-driven or discarded; others stay until somebody decides.
+        blob_days: how long attachments and raw deliveries stay after they last came; 0 keeps them for ever.
         uvloop: use uvloop as event loop.
     """
 
@@ -40,6 +42,8 @@ class GatewaySection(Section, frozen=True, kw_only=True):
     drain_secs: Seconds = 20.0
     spool_max_bytes: Positive = 1_073_741_824
     journal_days: Annotated[int, Meta(ge=0)] = 7
+    quarantine_days: Annotated[int, Meta(ge=1)] = 90
+    blob_days: Annotated[int, Meta(ge=0)] = 0
     uvloop: bool = True
 
 

@@ -38,9 +38,20 @@ def read(data: bytes) -> list[tuple[int, object]]:
     body_max=st.integers(1, 120),
 )
 def test_pamqp_reads_back_what_was_packed(
-    routing_key, exchange, body, headers, message_id, method, timestamp, persistent, expiration, reply_to, correlation_id,
-    channel, body_max,
-):  # fmt: skip
+    routing_key,
+    exchange,
+    body,
+    headers,
+    message_id,
+    method,
+    timestamp,
+    persistent,
+    expiration,
+    reply_to,
+    correlation_id,
+    channel,
+    body_max,
+):
     item = Publication(
         routing_key=routing_key,
         exchange=exchange,

@@ -1,0 +1,25 @@
+"""Deleting what has had its time: finished quarantine rows, and blobs where the operator set an age."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from gateway.core import Core
+
+log = structlog.get_logger(__name__)
+
+DAY_SECS = 86_400.0
+EVERY_SECS = 3_600.0
+
+
+async def housekeeping(core: Core) -> None:
+    """Sweep once an hour until cancelled."""
+    section = core.settings.gateway
+    while True:
+        rows = await core.quarantine.sweep(section.quarantine_days * DAY_SECS)
+        blobs = await core.blobs.sweep(section.blob_days * DAY_SECS) if section.blob_days else 0
+        if rows or blobs:
+            log.info("swept", quarantine_rows=rows, blobs=blobs)
+        await asyncio.sleep(EVERY_SECS)
