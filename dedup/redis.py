@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-from redis.asyncio.connection import ConnectionPool
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
@@ -71,6 +71,7 @@ class RedisDeduplicator(Deduplicator):
         self._owner = uuid.uuid4().hex[:16]
         self._away_until = 0.0
         self._reason = ""
+        self._idle: AbstractConnection | None = None
 
     @override
     async def open(self) -> None:
@@ -79,8 +80,11 @@ class RedisDeduplicator(Deduplicator):
 
     @override
     async def close(self) -> None:
+        idle, self._idle = self._idle, None
         with suppress(*_AWAY):
             async with asyncio.timeout(self._timeout):
+                if idle is not None:
+                    await self._pool.release(idle)
                 await self._pool.aclose()
 
     @override
@@ -128,12 +132,29 @@ class RedisDeduplicator(Deduplicator):
 
     async def _command(self, *words: bytes | str | int) -> Any:
         """Send one command; a third cheaper than through `redis.asyncio.Redis`."""
-        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        connection = await self._connection()
         try:
-            await connection.send_packed_command(connection.pack_command(*words), check_health=False)
-            return await connection.read_response(disable_decoding=True)
-        finally:
+            await connection.send_packed_command(_pack(words), check_health=False)
+            answer = await connection.read_response(disable_decoding=True)
+        except BaseException:
             await self._pool.release(connection)
+            raise
+        if self._idle is None:  # the next call needs no walk through the pool
+            self._idle = connection
+        else:
+            await self._pool.release(connection)
+        return answer
+
+    async def _connection(self) -> AbstractConnection:
+        connection, self._idle = self._idle, None
+        if connection is not None:
+            reader = connection._reader  # noqa: SLF001 -- nothing public tells that the server hung up
+            if connection.is_connected and reader is not None and not reader.at_eof():
+                return connection
+            await connection.disconnect(nowait=True)
+            await self._pool.release(connection)
+        fresh: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        return fresh
 
     async def _guard(self, call: Callable[[], Awaitable[T]]) -> T:
         if self._away_until:
@@ -150,6 +171,15 @@ class RedisDeduplicator(Deduplicator):
             raise DedupUnavailable(f"Redis is away ({self._reason})") from exc
         self._away_until = 0.0
         return result
+
+
+def _pack(words: Sequence[bytes | str | int]) -> list[bytes]:
+    """Pack a command in RESP (https://redis.io/docs/latest/develop/reference/protocol-spec/)."""
+    out = [b"*%d\r\n" % len(words)]
+    for word in words:
+        raw = word if isinstance(word, bytes) else str(word).encode()
+        out.append(b"$%d\r\n%b\r\n" % (len(raw), raw))
+    return [b"".join(out)]
 
 
 def _words(exc: BaseException, timeout: float) -> str:
