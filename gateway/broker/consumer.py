@@ -6,12 +6,13 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Self, cast
+from typing import Any, Self
 
-from aiormq.abc import AbstractChannel, DeliveredMessage
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from aio_pika.exceptions import ChannelClosed
 
 from gateway.broker.api import TAP, BrokerUnavailable, Delivery
-from gateway.broker.rabbit_link import FAILURES, Link, hang_up
+from gateway.broker.rabbit_link import LOST, Link, words
 from gateway.broker.topics import matches
 from gateway.broker.topology import HISTORY
 
@@ -24,22 +25,28 @@ WATCH_MOST = 100_000
 
 
 class RabbitConsumer:
-    """One open subscription; see `gateway.broker.api.Consumer`."""
+    """One open subscription; see `gateway.broker.api.Consumer`.
 
-    def __init__(self, channel: AbstractChannel, queue: str) -> None:
+    It has an inbox of its own: aio-pika's `QueueIterator` ends with the first `anext` that is cancelled.
+    """
+
+    def __init__(self, link: Link, queue: AbstractQueue) -> None:
         """Use `subscribe`."""
-        self._channel, self._queue = channel, queue
+        self._link, self._queue = link, queue
         self._inbox: deque[Delivery] = deque()
         self._wake = asyncio.Event()
         self._lost: str | None = None
 
-    async def start(self, prefetch: int, *, exclusive: bool = False, arguments: dict[str, Any] | None = None) -> None:
-        """Begin; raises `FAILURES`."""
-        self._channel.closing.add_done_callback(lambda _: self._lose("the connection to RabbitMQ was lost"))
-        cancelled = self._channel.on_consumer_cancel_callbacks
-        cancelled.add(lambda _: self._lose(f"RabbitMQ ended the subscription; was the queue {self._queue} deleted?"))
-        await self._channel.basic_qos(prefetch_count=prefetch)
-        await self._channel.basic_consume(self._queue, self._deliver, exclusive=exclusive, arguments=arguments)
+    async def start(self, prefetch: int, *, exclusive: bool = False, arguments: dict[str, Any] | None = None) -> Self:
+        """Begin; raises what aio-pika raises."""
+        channel, gone = self._queue.channel, f"RabbitMQ ended the subscription; was the queue {self._queue} deleted?"
+        channel.close_callbacks.add(self._closed)
+        # aio-pika passes a basic.cancel of the broker on in its robust channels only.
+        cancelled = (await channel.get_underlay_channel()).on_consumer_cancel_callbacks
+        cancelled.add(lambda _: self._lose(gone))
+        await channel.set_qos(prefetch)
+        await self._queue.consume(self._deliver, exclusive=exclusive, arguments=arguments)
+        return self
 
     def __aiter__(self) -> Self:
         return self
@@ -55,112 +62,89 @@ class RabbitConsumer:
 
     async def ack(self, delivery: Delivery) -> None:
         """Remove it from the queue; raises `BrokerUnavailable`."""
-        with self._sending():
+        with self._link.explaining():
             async with asyncio.timeout(ACK_SECS):
-                await self._channel.basic_ack(delivery.token, wait=False)
+                await self._message(delivery).ack()
 
     async def nack(self, delivery: Delivery, *, requeue: bool) -> None:
         """Give it back, or hand it to the dead-letter exchange; raises `BrokerUnavailable`."""
-        with self._sending():
+        with self._link.explaining():
             async with asyncio.timeout(ACK_SECS):
-                await self._channel.basic_nack(delivery.token, requeue=requeue, wait=False)
+                await self._message(delivery).nack(requeue=requeue)
 
-    def _sending(self) -> _Translated:
+    def _message(self, delivery: Delivery) -> AbstractIncomingMessage:
         if self._lost is not None:
             raise BrokerUnavailable(self._lost)
-        return _Translated()
+        message: AbstractIncomingMessage = delivery.token
+        return message
+
+    def _closed(self, _: object, exc: BaseException | None) -> None:
+        self._lose(f"RabbitMQ ended the subscription: {words(exc)}" if isinstance(exc, ChannelClosed) else LOST)
 
     def _lose(self, why: str) -> None:
         self._lost = self._lost or why
         self._wake.set()
 
-    async def _deliver(self, message: DeliveredMessage) -> None:
-        properties = message.header.properties
+    async def _deliver(self, message: AbstractIncomingMessage) -> None:
         self._inbox.append(
             Delivery(
-                queue=self._queue,
+                queue=self._queue.name,
                 routing_key=message.routing_key or "",
                 body=message.body,
-                message_id=properties.message_id,
-                method=properties.message_type,
-                headers=cast("dict[str, Any]", properties.headers or {}),
-                reply_to=properties.reply_to,
-                correlation_id=properties.correlation_id,
+                message_id=message.message_id,
+                method=message.type,
+                headers=dict(message.headers),
+                reply_to=message.reply_to,
+                correlation_id=message.correlation_id,
                 redelivered=bool(message.redelivered),
-                token=message.delivery_tag,
+                token=message,
             )
         )
         self._wake.set()
 
 
-class _Translated:
-    """Turns what aiormq raises into `BrokerUnavailable`."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, exc: BaseException | None, _trace: object) -> None:
-        if isinstance(exc, FAILURES):
-            reason = " ".join(str(arg) for arg in exc.args if arg) or type(exc).__name__
-            raise BrokerUnavailable(f"RabbitMQ: {reason}") from exc
-
-
 @asynccontextmanager
 async def subscribe(link: Link, queue: str, *, prefetch: int) -> AsyncIterator[RabbitConsumer]:
     """Consume a queue; unacknowledged messages go back to it on leaving. Raises `BrokerUnavailable`."""
-    channel = await link.channel()
-    try:
-        consumer = RabbitConsumer(channel, queue)
-        with _Translated():
+    async with link.channel() as channel:
+        with link.explaining():
             async with asyncio.timeout(RPC_SECS):
-                await consumer.start(prefetch)
+                existing = await channel.get_queue(queue, ensure=False)
+                consumer = await RabbitConsumer(link, existing).start(prefetch)
         yield consumer
-    finally:
-        await hang_up(channel)
 
 
 @asynccontextmanager
 async def replies(link: Link) -> AsyncIterator[tuple[str, RabbitConsumer]]:
     """Open a queue of our own for answers; yields its name too. Raises `BrokerUnavailable`."""
-    channel = await link.channel()
-    try:
-        with _Translated():
+    async with link.channel() as channel:
+        with link.explaining():
             async with asyncio.timeout(RPC_SECS):
-                declared = await channel.queue_declare(exclusive=True, auto_delete=True)
-                name = declared.queue or ""
-                consumer = RabbitConsumer(channel, name)
-                await consumer.start(1, exclusive=True)
-        yield name, consumer
-    finally:
-        await hang_up(channel)
+                queue = await channel.declare_queue(exclusive=True, auto_delete=True)
+                consumer = await RabbitConsumer(link, queue).start(1, exclusive=True)
+        yield queue.name, consumer
 
 
 @asynccontextmanager
 async def watch(link: Link, pattern: str, *, from_start: bool) -> AsyncIterator[Watcher]:
     """Follow copies of the events that match `pattern`; raises `BrokerUnavailable`."""
-    channel = await link.channel()
-    try:
-        with _Translated():
+    async with link.channel() as channel:
+        with link.explaining():
             async with asyncio.timeout(RPC_SECS):
-                consumer = await (_history(channel) if from_start else _live(channel, pattern))
+                queue = await (_history(channel) if from_start else _copies(channel, pattern))
+                offset = {"x-stream-offset": "first"} if from_start else None
+                consumer = await RabbitConsumer(link, queue).start(WATCH_PREFETCH, arguments=offset)
         yield Watcher(consumer, pattern)
-    finally:
-        await hang_up(channel)
 
 
-async def _history(channel: AbstractChannel) -> RabbitConsumer:
-    consumer = RabbitConsumer(channel, HISTORY)
-    await consumer.start(WATCH_PREFETCH, arguments={"x-stream-offset": "first"})
-    return consumer
+async def _history(channel: AbstractChannel) -> AbstractQueue:
+    return await channel.get_queue(HISTORY, ensure=False)
 
 
-async def _live(channel: AbstractChannel, pattern: str) -> RabbitConsumer:
-    declared = await channel.queue_declare(exclusive=True, auto_delete=True, arguments={"x-max-length": WATCH_MOST})
-    name = declared.queue or ""
-    await channel.queue_bind(name, TAP, pattern)
-    consumer = RabbitConsumer(channel, name)
-    await consumer.start(WATCH_PREFETCH, exclusive=True)
-    return consumer
+async def _copies(channel: AbstractChannel, pattern: str) -> AbstractQueue:
+    queue = await channel.declare_queue(exclusive=True, auto_delete=True, arguments={"x-max-length": WATCH_MOST})
+    await queue.bind(TAP, pattern)
+    return queue
 
 
 class Watcher:

@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
 import structlog
-from aiormq.abc import AbstractConnection, ChannelFrame, ConfirmationFrameType
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import AMQPError
+from aiormq.abc import AbstractConnection as Wire
+from aiormq.abc import ChannelFrame, ConfirmationFrameType
 from aiormq.channel import Channel
-from aiormq.exceptions import AMQPError
 from pamqp import commands as spec
 from pamqp.header import ContentHeader
 from typing_extensions import override
@@ -35,7 +37,7 @@ class _Channel(Channel):
 
     def __init__(
         self,
-        connection: AbstractConnection,
+        connection: Wire,
         number: int,
         *,
         confirmed: Callable[[int, bool, bool], None],
@@ -59,11 +61,17 @@ class _Channel(Channel):
 
 
 class ConfirmPublisher:
-    """See the module; made with `open`, dead once `closed` is set."""
+    """See the module; made with `open`.
+
+    Attributes:
+        closed: set once it is dead.
+        reason: what RabbitMQ or the network ended it with; None while it lives, and when `close` ended it.
+    """
 
     def __init__(self, *, publish_timeout: float, max_unconfirmed: int) -> None:
         """Use `open`."""
         self.closed = asyncio.Event()
+        self.reason: BaseException | None = None
         self._timeout, self._max = publish_timeout, max_unconfirmed
         self._pending: dict[int, tuple[Publication, Listener]] = {}
         self._deadlines: deque[tuple[float, int, int]] = deque()
@@ -78,13 +86,16 @@ class ConfirmPublisher:
     async def open(
         cls, connection: AbstractConnection, *, publish_timeout: float, max_unconfirmed: int
     ) -> ConfirmPublisher:
-        """Open a channel in confirm mode; raises what aiormq raises."""
+        """Open a channel in confirm mode; raises what aio-pika raises."""
         self = cls(publish_timeout=publish_timeout, max_unconfirmed=max_unconfirmed)
-        number = next(n for n in range(1, 65536) if n not in connection.channels)
-        self._channel = _Channel(connection, number, confirmed=self._on_confirm, returned=self._on_return)
-        connection.channels[number] = self._channel
+        if connection.transport is None:
+            raise ConnectionError("the connection to RabbitMQ is closed")
+        wire = connection.transport.connection
+        number = next(n for n in range(1, 65536) if n not in wire.channels)
+        self._channel = _Channel(wire, number, confirmed=self._on_confirm, returned=self._on_return)
+        wire.channels[number] = self._channel
         await self._channel.open()
-        self._body_max = connection.connection_tune.frame_max - FRAME_OVERHEAD
+        self._body_max = wire.connection_tune.frame_max - FRAME_OVERHEAD
         self._channel.closing.add_done_callback(self._on_closed)
         self._timer = self._loop.call_later(SCAN_SECS, self._scan)
         return self
@@ -189,9 +200,11 @@ class ConfirmPublisher:
         if message_id is not None:
             self._returned.add(message_id)
 
-    def _on_closed(self, *_: object) -> None:
+    def _on_closed(self, closing: asyncio.Future[object] | None = None) -> None:
         if self.closed.is_set():
             return
+        if closing is not None and not closing.cancelled():
+            self.reason = closing.exception()
         self.closed.set()
         if self._timer is not None:
             self._timer.cancel()

@@ -13,7 +13,7 @@ from gateway.broker import consumer
 from gateway.broker.api import BrokerUnavailable, Consumer, Delivery, Listener, Outcome, Publication
 from gateway.broker.publisher import ConfirmPublisher
 from gateway.broker.rabbit_declare import Declarer
-from gateway.broker.rabbit_link import FAILURES, Link, connect, explain, hang_up
+from gateway.broker.rabbit_link import FAILURES, LOST, Link, connect, explain
 from gateway.broker.topology import Queue, command_queue, queues
 from gateway.broker.waiting import ask, first_outcome, ready_within, refuse, retry_delay
 from gateway.settings.model import BrokerSection
@@ -50,7 +50,7 @@ class RabbitBroker:
     def problem(self) -> str | None:
         """See `Broker.problem`."""
         if self._publisher is None or self._closing:
-            return self._problem or "the connection to RabbitMQ was lost"
+            return self._problem or LOST
         return self._publisher.problem
 
     @property
@@ -65,7 +65,6 @@ class RabbitBroker:
             began = loop.time()
             try:
                 await self._session()
-                self._down("the connection to RabbitMQ was lost")
             except (*FAILURES, BrokerUnavailable) as exc:
                 self._down(explain(exc, self._url))
             if loop.time() - began > STABLE_SECS:
@@ -97,13 +96,11 @@ class RabbitBroker:
         """See `Broker.declare_channel`; the queue is declared again at every later connect."""
         queue = command_queue(channel_id)
         self._queues[queue.name] = queue
-        try:
+        with self._link.explaining():
             async with asyncio.timeout(DECLARE_SECS):
                 declarer = Declarer(await self._link.connection(), self._poisonous)
                 await declarer.queues([queue])
                 await declarer.close()
-        except FAILURES as exc:
-            raise BrokerUnavailable(explain(exc, self._url)) from exc
         self._note([*self._faults, *declarer.faults])
         return queue.name
 
@@ -144,11 +141,12 @@ class RabbitBroker:
             log.info("broker_connected", url=f"{self._url.host}{self._url.path}")
             try:
                 await publisher.closed.wait()
+                self._down(LOST if publisher.reason is None else explain(publisher.reason, self._url))
             finally:
                 self._publisher = None
                 await publisher.close()
         finally:
-            await hang_up(connection)
+            await connection.close()
             await self._link.close()
 
     def _note(self, faults: Sequence[str]) -> None:

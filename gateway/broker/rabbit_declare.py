@@ -10,8 +10,8 @@ import struct
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from aiormq.abc import AbstractChannel, AbstractConnection
-from aiormq.exceptions import ChannelClosed, ConnectionClosed
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import ChannelClosed, ConnectionClosed
 
 from gateway.broker.api import BrokerUnavailable
 from gateway.broker.topology import EXCHANGES, FEEDS, Exchange, Queue
@@ -40,7 +40,7 @@ class Declarer:
         for source, destination in FEEDS:
 
             async def bind(channel: AbstractChannel, source: str = source, destination: str = destination) -> Any:
-                return await channel.exchange_bind(destination=destination, source=source)
+                return await (await channel.get_exchange(destination, ensure=False)).bind(source)
 
             refusal = await self._try(bind)
             if refusal is not None:
@@ -61,32 +61,30 @@ class Declarer:
                 raise
 
     async def close(self) -> None:
-        """Let go of the channel; raises what aiormq raises."""
+        """Let go of the channel; raises what aio-pika raises."""
         if self._channel is not None and not self._channel.is_closed:
             await self._channel.close()
 
     async def _exchange(self, exchange: Exchange) -> None:
         name = exchange.name
         refusal = await self._try(
-            lambda channel: channel.exchange_declare(
-                name, exchange_type=exchange.type, durable=True, arguments=exchange.arguments
-            )
+            lambda channel: channel.declare_exchange(name, exchange.type, durable=True, arguments=exchange.arguments)
         )
         if refusal is None:
             return
-        if await self._try(lambda channel: channel.exchange_declare(name, passive=True)) is not None:
+        if await self._try(lambda channel: channel.get_exchange(name)) is not None:
             raise BrokerUnavailable(f"RabbitMQ does not declare the exchange {name}: {refusal}")
         self.faults.append(f"exchange {name} is not as the gateway declares it: {refusal}")
 
     async def _queue(self, queue: Queue) -> None:
         name, arguments = queue.name, queue.arguments
         try:
-            refusal = await self._try(lambda channel: channel.queue_declare(name, durable=True, arguments=arguments))
+            refusal = await self._try(lambda channel: channel.declare_queue(name, durable=True, arguments=arguments))
         except (TypeError, ValueError, struct.error) as exc:  # pamqp cannot put it on the wire
             self.faults.append(f"queue {name} cannot be declared: {exc}")
             return
         if refusal is not None:
-            if await self._try(lambda channel: channel.queue_declare(name, passive=True)) is not None:
+            if await self._try(lambda channel: channel.get_queue(name)) is not None:
                 self.faults.append(f"queue {name} cannot be declared: {refusal}")
                 return
             self.faults.append(
@@ -96,7 +94,10 @@ class Declarer:
             await self._bind(name, exchange, key)
 
     async def _bind(self, name: str, exchange: str, key: str) -> None:
-        refusal = await self._try(lambda channel: channel.queue_bind(name, exchange, key))
+        async def bind(channel: AbstractChannel) -> Any:
+            return await (await channel.get_queue(name, ensure=False)).bind(exchange, key)
+
+        refusal = await self._try(bind)
         if refusal is not None:
             self.faults.append(f"queue {name} cannot be bound to {exchange} with {key!r}: {refusal}")
 

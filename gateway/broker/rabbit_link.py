@@ -1,20 +1,21 @@
-"""Connections to RabbitMQ: opening, closing, and saying in one line why it did not work.
-
-aiormq is the engine of aio-pika; the gateway uses it directly because its publisher writes whole batches of frames.
-"""
+"""Connections to RabbitMQ: opening, closing, and saying in one line why it did not work."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
 
-from aiormq.abc import AbstractChannel
-from aiormq.connection import Connection, FrameReceiver, ReceivedFrame
-from aiormq.exceptions import AMQPError, ConnectionClosed, ProbableAuthenticationError
+import aio_pika
+from aio_pika.abc import AbstractChannel, TimeoutType, UnderlayConnection
+from aio_pika.exceptions import AMQPError, ConnectionClosed, ProbableAuthenticationError
+from aiormq.connection import Connection as Wire
+from aiormq.connection import FrameReceiver
 from pamqp import commands
 from pamqp.base import Frame
-from pamqp.frame import FrameTypes
+from pamqp.frame import FrameTypes, marshal
 from typing_extensions import override
 from yarl import URL
 
@@ -27,14 +28,18 @@ HEARTBEAT_SECS = 10
 """RabbitMQ drops a silent client after two of these, aiormq a silent server after three."""
 
 FAILURES = (AMQPError, RuntimeError, OSError, TimeoutError)
-"""What aiormq raises when a connection or channel is not there (`ChannelInvalidStateError` is a RuntimeError)."""
+"""What aio-pika raises when a connection or channel is not there (`ChannelInvalidStateError` is a RuntimeError)."""
+
+LOST = "the connection to RabbitMQ was lost"
+
+for _library in ("aio_pika", "aiormq"):
+    # They log every failure at ERROR, tracebacks included, and raise it too; the broker says it once, in its own words.
+    logging.getLogger(_library).setLevel(logging.CRITICAL)
 
 
-logging.getLogger("aiormq").setLevel(logging.CRITICAL)
-# It logs every failure at ERROR, tracebacks included, and raises it too; the broker says it once, in its own words.
+class _Wire(Wire):
+    """The engine below `aio_pika.Connection`, changed in two places that aio-pika has no setting for."""
 
-
-class _Connection(Connection):
     # The queue between channels and the socket: with aiormq's 10 places, eleven publishes in one turn of the event
     # loop would not fit. What may be in it is bounded by `broker.max_unconfirmed` and by prefetch instead.
     FRAME_BUFFER_SIZE = 0
@@ -44,23 +49,53 @@ class _Connection(Connection):
     async def _rpc(
         request: Frame, writer: asyncio.StreamWriter, frame_receiver: FrameReceiver, wait_response: bool = True
     ) -> FrameTypes | None:
-        return await Connection._rpc(request, writer, _Receiver(frame_receiver), wait_response)  # noqa: SLF001
-
-
-class _Receiver(FrameReceiver):
-    """Shows why RabbitMQ closes during the handshake; aiormq drops its words ("vhost x not found")."""
-
-    def __init__(self, receiver: FrameReceiver) -> None:
-        super().__init__(receiver.reader)
-        self._receiver = receiver
-
-    @override
-    async def get_frame(self) -> ReceivedFrame:
-        weight, channel, frame = await self._receiver.get_frame()
+        # A step of the handshake. aiormq's own drops the words RabbitMQ closes with ("vhost x not found").
+        writer.write(marshal(request, 0))
+        await writer.drain()
+        if not wait_response:
+            return None
+        _, _, frame = await frame_receiver.get_frame()
         if isinstance(frame, commands.Connection.Close):
             kind = ProbableAuthenticationError if frame.reply_code == ACCESS_REFUSED else ConnectionClosed
             raise kind(frame.reply_text)
-        return weight, channel, frame
+        return frame
+
+
+class _Underlay(UnderlayConnection):
+    @classmethod
+    @override
+    async def make_connection(cls, url: URL, timeout: TimeoutType = None, **kwargs: Any) -> Wire:
+        wire = _Wire(url, **kwargs)
+        async with asyncio.timeout(timeout):
+            await wire.connect()
+        return wire
+
+    @override
+    async def close(self, exc: Any) -> None:
+        # aio-pika's own waits for a peer that answers nothing, half a minute and more.
+        with suppress(*FAILURES):
+            async with asyncio.timeout(CLOSE_SECS):
+                await self.connection.close(exc)
+
+
+class Connection(aio_pika.Connection):
+    """aio-pika's connection on our wire; `close` takes at most `CLOSE_SECS` and raises nothing."""
+
+    @override
+    async def connect(self, timeout: TimeoutType = None) -> None:
+        try:
+            self.transport = await _Underlay.connect(
+                self.url, self._on_connection_close, timeout=timeout, **self.kwargs
+            )
+        except BaseException:
+            await self.close()  # else the garbage collector starts a task that does
+            raise
+        await self._on_connected()
+
+
+def words(exc: BaseException) -> str:
+    """Say what an error says, or its name when it says nothing."""
+    return " ".join(str(arg) for arg in exc.args if arg) or type(exc).__name__
 
 
 def explain(exc: BaseException, url: URL) -> str:
@@ -74,25 +109,15 @@ def explain(exc: BaseException, url: URL) -> str:
         case TimeoutError():
             return f"{where} does not answer; check broker.url and the network"
         case _:
-            reason = " ".join(str(arg) for arg in exc.args if arg) or type(exc).__name__
-            return f"{where}: {reason}"
+            return f"{where}: {words(exc)}"
 
 
 async def connect(url: URL, name: str) -> Connection:
     """Open a connection that shows up under `name` in RabbitMQ's tools; raises `FAILURES`."""
     if "heartbeat" not in url.query:
         url = url.update_query(heartbeat=HEARTBEAT_SECS)
-    connection = _Connection(url, client_properties={"connection_name": name, "product": "omnigate"})
-    async with asyncio.timeout(CONNECT_SECS):
-        await connection.connect()
-    return connection
-
-
-async def hang_up(peer: Connection | AbstractChannel) -> None:
-    """Close a connection or channel in bounded time, whatever state it is in."""
-    with suppress(*FAILURES):
-        async with asyncio.timeout(CLOSE_SECS):
-            await peer.close()
+    properties: dict[str, Any] = {"connection_name": name, "product": "omnigate"}
+    return await aio_pika.connect(url, client_properties=properties, timeout=CONNECT_SECS, connection_class=Connection)
 
 
 class Link:
@@ -111,16 +136,29 @@ class Link:
     async def connection(self) -> Connection:
         """Return the connection, opened anew when it was lost; raises `FAILURES`."""
         async with self._lock:
-            if self._connection is None or not self._connection.is_opened:
+            if self._connection is None or not self._connection.connected.is_set():
                 await self._drop()
                 self._connection = await connect(self._url, self._name)
             return self._connection
 
-    async def channel(self) -> AbstractChannel:
-        """Open a channel without confirms; raises `BrokerUnavailable`."""
-        try:
+    @asynccontextmanager
+    async def channel(self) -> AsyncIterator[AbstractChannel]:
+        """Lend a channel without confirms; raises `BrokerUnavailable`."""
+        with self.explaining():
             async with asyncio.timeout(CONNECT_SECS):
-                return await (await self.connection()).channel(publisher_confirms=False)
+                channel = await (await self.connection()).channel(publisher_confirms=False)
+        try:
+            yield channel
+        finally:
+            with suppress(*FAILURES):
+                async with asyncio.timeout(CLOSE_SECS):
+                    await channel.close()
+
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Turn what aio-pika raises into `BrokerUnavailable`."""
+        try:
+            yield
         except FAILURES as exc:
             raise BrokerUnavailable(explain(exc, self._url)) from exc
 
@@ -132,4 +170,4 @@ class Link:
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            await hang_up(connection)
+            await connection.close()

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
-import aiormq
+import aio_pika
 import pytest
 
 from gateway.broker.api import BrokerUnavailable, Outcome, Publication, QueueSpec
@@ -194,9 +194,8 @@ async def test_queue_with_arguments_nobody_knows_harms_only_itself(rabbit_url: s
 
 
 async def test_exchange_of_another_type_is_a_fault_and_publishing_goes_on(rabbit_url: str) -> None:
-    connection = await aiormq.connect(rabbit_url)
-    channel = await connection.channel()
-    await channel.exchange_declare("gw.dlx", exchange_type="fanout", durable=True)
+    connection = await aio_pika.connect(rabbit_url)
+    await (await connection.channel()).declare_exchange("gw.dlx", "fanout", durable=True)
     await connection.close()
 
     async with running(rabbit_url) as broker:
@@ -209,7 +208,7 @@ async def test_deleted_queue_ends_its_consumer(rabbit_url: str) -> None:
     async with running(rabbit_url) as broker:
         assert await broker.wait_ready(30), broker.problem
         async with broker.consume("helpdesk", prefetch=1) as consumer, asyncio.timeout(10):
-            connection = await aiormq.connect(rabbit_url)
+            connection = await aio_pika.connect(rabbit_url)
             await (await connection.channel()).queue_delete("helpdesk")
             await connection.close()
             with pytest.raises(BrokerUnavailable, match="helpdesk"):
@@ -219,7 +218,7 @@ async def test_deleted_queue_ends_its_consumer(rabbit_url: str) -> None:
 async def test_deleted_exchange_is_declared_again(rabbit_url: str) -> None:
     async with running(rabbit_url) as broker:
         assert await broker.wait_ready(30), broker.problem
-        connection = await aiormq.connect(rabbit_url)
+        connection = await aio_pika.connect(rabbit_url)
         await (await connection.channel()).exchange_delete("gw.intake")
         await connection.close()
 
@@ -247,6 +246,23 @@ async def test_connections_are_named_after_the_node(rabbit_server: RabbitServer,
         )
 
     assert names == '["omnigate:test"]'
+
+
+async def test_reason_why_rabbitmq_closed_only_the_publishing_channel_is_told(rabbit_url: str) -> None:
+    problems: set[str | None] = set()
+    async with running(rabbit_url) as broker:
+        assert await broker.wait_ready(30), broker.problem
+        nowhere = publication(1)
+        nowhere.exchange = "no-such-exchange"
+
+        def note() -> bool:
+            problems.add(broker.problem)
+            return any("no-such-exchange" in (problem or "") for problem in problems)
+
+        assert await broker.publish(nowhere) is Outcome.LOST
+        await until(note)
+        assert await broker.wait_ready(30), broker.problem
+        assert await broker.publish(publication(2)) is Outcome.CONFIRMED
 
 
 @pytest.mark.slow
