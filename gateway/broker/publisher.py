@@ -1,9 +1,10 @@
 """Publishing with confirms, in batches, on one AMQP channel.
 
-aio-pika owns the connection; this module adds what `Exchange.publish` cannot give on the hot path: one write for a
-whole batch, one walk for a confirm of many (`multiple`), no future and no task per message, and a fourth outcome:
-*unknown for now* (`Outcome.UNKNOWN`), after which the confirm may still come while the connection lives. That is what
-happens under a memory or disk alarm, where RabbitMQ stops reading and all "timed out" messages arrive later.
+aio-pika owns the connection; this module goes below it, to a channel of aiormq, for what `Exchange.publish` cannot
+give on the hot path: one write for a whole batch, one walk for a confirm of many (`multiple`), no future and no task
+per message, and a fourth outcome: *unknown for now* (`Outcome.UNKNOWN`), after which the confirm may still come while
+the connection lives. That is what happens under a memory or disk alarm, where RabbitMQ stops reading and all "timed
+out" messages arrive later.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from itertools import groupby
 
 import structlog
 from aio_pika.abc import AbstractConnection
-from aio_pika.exceptions import AMQPError
 from aiormq.abc import AbstractConnection as Wire
 from aiormq.abc import ChannelFrame, ConfirmationFrameType
 from aiormq.channel import Channel
@@ -23,8 +23,9 @@ from pamqp import commands as spec
 from pamqp.header import ContentHeader
 from typing_extensions import override
 
-from gateway.broker.api import BrokerUnavailable, Listener, Outcome, Publication
+from gateway.broker.api import Listener, Outcome, Publication
 from gateway.broker.frames import publish
+from gateway.broker.rabbit_link import FAILURES
 
 log = structlog.get_logger(__name__)
 
@@ -144,17 +145,6 @@ class ConfirmPublisher:
         if bad:
             self._loop.call_soon(listener, bad, Outcome.REFUSED)
 
-    async def publish(self, item: Publication) -> Outcome:
-        """Send one and wait for its outcome."""
-        future: asyncio.Future[Outcome] = self._loop.create_future()
-
-        def settle(_: Sequence[Publication], outcome: Outcome) -> None:
-            if not future.done():
-                future.set_result(outcome)
-
-        self.submit([item], settle)
-        return await future
-
     async def close(self) -> None:
         """Wait for outstanding confirms, at most the publish timeout; then close the channel."""
         deadline = self._loop.time() + self._timeout
@@ -162,7 +152,7 @@ class ConfirmPublisher:
             await asyncio.sleep(0.01)  # a confirm has no event of its own, and this runs once
         try:
             await self._channel.close(timeout=1.0)
-        except (AMQPError, OSError, TimeoutError, RuntimeError):
+        except FAILURES:
             log.debug("publisher_close_failed")
         self._on_closed()
 
@@ -224,8 +214,3 @@ class ConfirmPublisher:
     def _report(items: Iterable[tuple[Publication, Listener]], outcome: Outcome) -> None:
         for listener, group in groupby(items, key=lambda item: item[1]):
             listener([item for item, _ in group], outcome)
-
-
-def unavailable(exc: BaseException) -> BrokerUnavailable:
-    """Say in one line why the broker cannot be used."""
-    return BrokerUnavailable(f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__)
