@@ -14,6 +14,7 @@ from dedup.groupcommit import Database
 from gateway.broker.api import EVENTS, BrokerUnavailable, Delivery
 from gateway.broker.embedded_schema import MESSAGE, delivery
 from gateway.broker.embedded_store import Store
+from gateway.broker.embedded_turns import FIRST
 from gateway.broker.topics import matches
 
 T = TypeVar("T")
@@ -91,9 +92,12 @@ class Station:
 class EmbeddedConsumer:
     """See `gateway.broker.api.Consumer`."""
 
-    def __init__(self, station: Station, queue: str, prefetch: int, event: asyncio.Event) -> None:
-        """Use `subscribe`."""
+    def __init__(
+        self, station: Station, queue: str, prefetch: int, event: asyncio.Event, *, turn: str | None = None
+    ) -> None:
+        """Use `subscribe`. `turn` is its name where one consumer at a time takes."""
         self._station, self._queue, self._prefetch, self._event = station, queue, prefetch, event
+        self._turn = turn
         self._arrived: deque[Delivery] = deque()  # filled by the writer thread, also when nobody waits any more
         self._inbox: deque[Delivery] = deque()
         self._held: set[int] = set()
@@ -128,26 +132,35 @@ class EmbeddedConsumer:
         self._station.notify(changed or ())
         self._done(entry, ours=changed is not None)
 
+    async def line_up(self) -> None:
+        """Wait for the turn, if there are turns; raises `BrokerUnavailable`."""
+        if (turn := self._turn) is not None:
+            await self._station.write(lambda db: self._station.store.turns.line_up(db, self._queue, turn))
+
     async def stop(self) -> None:
-        """Give back what was not acknowledged."""
-        store = self._station.store
+        """Give back what was not acknowledged, and the turn."""
+        store, turn = self._station.store, self._turn
+        if turn is not None:
+            store.turns.left.add(turn)
 
         def give_back(db: sqlite3.Connection) -> set[str]:  # runs after any `take` that was cancelled half-way
             unseen = {item.token for item in (*self._inbox, *self._arrived)}
             changed = store.give_back(db, self._held - unseen, seen=True) or set()
-            return changed | (store.give_back(db, unseen, seen=False) or set())
+            store.turns.leave(db)
+            return changed | (store.give_back(db, unseen, seen=False) or set()) | {self._queue}
 
         with suppress(BrokerUnavailable):  # then others get it when this process ends
             self._station.notify(await self._station.write(give_back))
+            store.turns.left.discard(turn or "")
 
     async def _fill(self) -> bool:
         station, store, queue = self._station, self._station.store, self._queue
         sql = "SELECT 1 FROM entries WHERE queue = ? AND owner IS NOT ? LIMIT 1"
         room = self._prefetch - len(self._held)
-        if room > 0 and not self._arrived and station.read(sql, queue, store.owner):
+        if room > 0 and not self._arrived and station.read(sql, queue, store.owner) and not self._another_first():
 
             def take(db: sqlite3.Connection) -> set[str]:
-                taken = store.take(db, queue, self._prefetch - len(self._held) - len(self._arrived))
+                taken = store.take(db, queue, self._prefetch - len(self._held) - len(self._arrived), self._turn)
                 self._arrived.extend(taken.deliveries)
                 return taken.queues
 
@@ -159,6 +172,12 @@ class EmbeddedConsumer:
                 self._inbox.append(item)
         return bool(self._inbox)
 
+    def _another_first(self) -> bool:
+        if self._turn is None:
+            return False
+        first = self._station.read(FIRST, self._queue, self._station.store.turns.dead())
+        return bool(first) and first[0][0] != self._turn
+
     def _done(self, entry: int, *, ours: bool) -> None:
         self._held.discard(entry)
         self._event.set()
@@ -169,11 +188,14 @@ class EmbeddedConsumer:
 @asynccontextmanager
 async def subscribe(station: Station, queue: str, *, prefetch: int) -> AsyncIterator[EmbeddedConsumer]:
     """Consume a queue; unacknowledged messages go back to it on leaving. Raises `BrokerUnavailable`."""
-    if not station.read("SELECT 1 FROM queues WHERE name = ?", queue):
+    found = station.read("SELECT single FROM queues WHERE name = ?", queue)
+    if not found:
         raise BrokerUnavailable(f"there is no queue {queue}")
+    turn = secrets.token_hex(12) if found[0][0] else None
     async with station.waiting(queue) as event:
-        consumer = EmbeddedConsumer(station, queue, prefetch, event)
+        consumer = EmbeddedConsumer(station, queue, prefetch, event, turn=turn)
         try:
+            await consumer.line_up()
             yield consumer
         finally:
             await consumer.stop()

@@ -35,8 +35,12 @@ CREATE INDEX IF NOT EXISTS entries_expiring ON entries (expires) WHERE expires I
 CREATE TABLE IF NOT EXISTS queues (
     name TEXT PRIMARY KEY,
     owner TEXT,  -- reply queues go with the process that made them
-    ttl REAL, most INTEGER, redeliveries INTEGER, dead_exchange TEXT, dead_key TEXT
+    ttl REAL, most INTEGER, redeliveries INTEGER, dead_exchange TEXT, dead_key TEXT,
+    single INTEGER NOT NULL DEFAULT 0  -- one consumer at a time
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS turns (  -- consumers of such queues; the oldest whose owner lives takes, the others wait
+    id INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT NOT NULL, consumer TEXT NOT NULL UNIQUE, owner TEXT NOT NULL
+);
 CREATE TABLE IF NOT EXISTS bindings (
     exchange TEXT NOT NULL, key TEXT NOT NULL, queue TEXT NOT NULL, PRIMARY KEY (exchange, key, queue)
 ) WITHOUT ROWID;
@@ -54,6 +58,7 @@ UNDERSTOOD = {
     "x-delivery-limit",
     "x-dead-letter-exchange",
     "x-dead-letter-routing-key",
+    "x-single-active-consumer",
 }
 MEANINGLESS = {"x-queue-type", "x-dead-letter-strategy", "x-quorum-initial-group-size"}
 """Arguments that say how RabbitMQ stores a queue, not what it does."""
@@ -63,13 +68,17 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Limits(Struct, frozen=True):
-    """What a queue does with messages that are old, too many, or failed too often; times in seconds."""
+    """What a queue does with messages that are old, too many, or failed too often; times in seconds.
+
+    `single`: it has one consumer at a time, although several may have subscribed.
+    """
 
     ttl: float | None = None
     most: int | None = None
     redeliveries: int | None = None
     dead_exchange: str | None = None
     dead_key: str | None = None
+    single: bool = False
 
     @property
     def patience(self) -> float:
@@ -85,6 +94,9 @@ def limits(queue: Queue) -> Limits:
         if value is not None and (not isinstance(value, int) or value < 0):
             raise ValueError(f"queue {queue.name}: {name} must be a whole number, not {value!r}")
         numbers[name] = value
+    single = queue.arguments.get("x-single-active-consumer", False)
+    if single not in (True, False):
+        raise ValueError(f"queue {queue.name}: x-single-active-consumer must be true or false, not {single!r}")
     ttl = numbers["x-message-ttl"]
     return Limits(
         ttl=None if ttl is None else ttl / 1000,
@@ -92,6 +104,7 @@ def limits(queue: Queue) -> Limits:
         redeliveries=numbers["x-delivery-limit"],
         dead_exchange=queue.arguments.get("x-dead-letter-exchange"),
         dead_key=queue.arguments.get("x-dead-letter-routing-key"),
+        single=single,
     )
 
 

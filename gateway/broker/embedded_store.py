@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from gateway.broker.api import EVENTS, INTAKE, UNROUTED, Delivery, Publication
 from gateway.broker.embedded_schema import MESSAGE, Limits, delivery, limits, pack, unpack
+from gateway.broker.embedded_turns import Turns
 from gateway.broker.topics import Routes
 from gateway.broker.topology import Queue
 
@@ -54,6 +55,7 @@ class Store:
     def __init__(self, owner: str, *, lease: float, clock: Callable[[], float]) -> None:
         """Act as `owner`, whose unacknowledged messages go to others `lease` seconds after its last `beat`."""
         self.owner, self._lease, self._clock = owner, lease, clock
+        self.turns = Turns(owner, lambda: clock() - lease)
         self._version: int | None = None
         self._routes = Routes(())
         self._limits: dict[str, Limits] = {}
@@ -62,8 +64,8 @@ class Store:
         """Create queues, or give them these arguments and bindings; raises `ValueError`."""
         for queue in queues:
             found = limits(queue)
-            columns = (found.ttl, found.most, found.redeliveries, found.dead_exchange, found.dead_key)
-            db.execute("INSERT OR REPLACE INTO queues VALUES (?,NULL,?,?,?,?,?)", (queue.name, *columns))
+            columns = (found.ttl, found.most, found.redeliveries, found.dead_exchange, found.dead_key, found.single)
+            db.execute("INSERT OR REPLACE INTO queues VALUES (?,NULL,?,?,?,?,?,?)", (queue.name, *columns))
             db.execute("DELETE FROM bindings WHERE queue = ?", (queue.name,))
             rows = [(exchange, key, queue.name) for exchange, key in queue.bindings]
             db.executemany("INSERT OR IGNORE INTO bindings VALUES (?,?,?)", rows)
@@ -96,10 +98,15 @@ class Store:
             done.queues.update(queues)
         return done
 
-    def take(self, db: sqlite3.Connection, queue: str, count: int) -> Taken:
-        """Hand out up to `count` messages; those that expired or failed too often become dead letters."""
+    def take(self, db: sqlite3.Connection, queue: str, count: int, turn: str | None = None) -> Taken:
+        """Hand out up to `count` messages; those that expired or failed too often become dead letters.
+
+        With `turn`, the name of a consumer, nothing unless it is the turn of that one.
+        """
         self._refresh(db)
         taken, limit = Taken([], set()), self._limit(queue)
+        if turn is not None and not self.turns.has(db, queue, turn):
+            return taken
         while len(taken.deliveries) < count:
             found = self._next(db, queue, count - len(taken.deliveries))
             if not found:
@@ -155,6 +162,7 @@ class Store:
     def beat(self, db: sqlite3.Connection) -> None:
         """Say that this process lives."""
         db.execute("INSERT OR REPLACE INTO owners VALUES (?,?)", (self.owner, self._clock()))
+        self.turns.leave(db)
 
     def leave(self, db: sqlite3.Connection) -> None:
         """Let go of everything this process holds."""
@@ -173,6 +181,7 @@ class Store:
         """Drop what the dead left behind and what is beyond a length limit."""
         self._refresh(db)
         db.execute("DELETE FROM owners WHERE seen <= ?", (self._clock() - self._lease,))
+        db.execute("DELETE FROM turns WHERE owner NOT IN (SELECT owner FROM owners)")
         for (name,) in db.execute(
             "SELECT name FROM queues WHERE owner IS NOT NULL AND owner NOT IN (SELECT owner FROM owners)"
         ).fetchall():

@@ -98,9 +98,11 @@ def configured(operator: Sequence[QueueSpec]) -> tuple[Queue, ...]:
 
 
 def _commands(word: str) -> dict[str, Any]:
-    # At-least-once dead lettering needs `reject-publish`; both are known from RabbitMQ 3.10 on.
+    # One node at a time takes the requests of a channel: order per recipient and idempotency keys are kept by the
+    # process that sends. At-least-once dead lettering needs `reject-publish`; both are known from RabbitMQ 3.10 on.
     return {
         "x-queue-type": "quorum",
+        "x-single-active-consumer": True,
         "x-delivery-limit": DELIVERY_LIMIT,
         "x-dead-letter-exchange": DEAD,
         "x-dead-letter-routing-key": f"send.{word}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -263,6 +263,36 @@ async def test_two_consumers_share_a_queue(opened: Opened) -> None:
         got = {(await anext(aiter(consumer))).message_id for consumer in (first, second)}
 
     assert got == {"evt_0", "evt_1"}
+
+
+@pytest.mark.parametrize("processes", ["one", "two"])
+async def test_commands_go_to_the_first_consumer_and_once_it_left_to_the_second(opened: Opened, processes: str) -> None:
+    async with opened() as one, opened() as other, AsyncExitStack() as stack, asyncio.timeout(30):
+        queue = await one.declare_channel("shop")
+        first = await stack.enter_async_context(one.consume(queue, prefetch=1))
+        async with (one if processes == "one" else other).consume(queue, prefetch=10) as second:
+            await publish_all(other, [command("shop", message_id=f"evt_{number}") for number in range(4)])
+            assert [delivery.message_id for delivery in await take(first, 2)] == ["evt_0", "evt_1"]
+            held = await anext(aiter(first))
+            assert await nothing_more(second)
+            await stack.aclose()
+            rest = await take(second, 2)
+
+    assert held.message_id == "evt_2"
+    assert [(delivery.message_id, delivery.redelivered) for delivery in rest] == [("evt_2", True), ("evt_3", False)]
+
+
+async def test_requests_to_the_gateway_itself_go_to_one_consumer(opened: Opened) -> None:
+    async with (
+        opened() as one,
+        opened() as other,
+        one.consume(RPC_QUEUE, prefetch=1) as first,
+        other.consume(RPC_QUEUE, prefetch=1) as second,
+    ):
+        requests = [publication(n, key="v1._.gateway.ping", exchange=COMMANDS) for n in range(3)]
+        await publish_all(one, requests)
+        assert len(await take(first, 3)) == 3
+        assert await nothing_more(second)
 
 
 async def test_command_is_a_dead_letter_after_the_delivery_limit(broker: Broker) -> None:

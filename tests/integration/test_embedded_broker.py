@@ -8,13 +8,15 @@ import sys
 import textwrap
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 
 from gateway.broker.api import COMMANDS, BrokerUnavailable, NoSuchQueue, Outcome, Publication, QueueSpec
 from gateway.broker.embedded import FILE, EmbeddedBroker
+from gateway.broker.embedded_schema import SCHEMA
+from gateway.broker.embedded_store import Store
 from gateway.settings.model import BrokerSection
 
 KEY = "v1.telegram.shop.message.received"
@@ -97,7 +99,7 @@ HOLDER = """
 
     async def main():
         async with running(Path(sys.argv[1]), lease=0.6) as broker:
-            async with broker.consume("helpdesk", prefetch=1) as consumer:
+            async with broker.consume(sys.argv[2], prefetch=1) as consumer:
                 print((await anext(aiter(consumer))).message_id, flush=True)
                 await asyncio.Event().wait()
 
@@ -134,7 +136,7 @@ async def test_consumer_and_onlooker_see_what_another_process_publishes(tmp_path
 async def test_message_held_by_a_killed_process_comes_again_after_its_lease(tmp_path: Path) -> None:
     async with running(tmp_path, lease=0.6) as broker, asyncio.timeout(30):
         await broker.publish(publication(1))
-        other = await process(HOLDER, tmp_path)
+        other = await process(HOLDER, tmp_path, "helpdesk")
         assert other.stdout is not None
         assert await other.stdout.readline() == b"evt_1\n"
 
@@ -148,6 +150,64 @@ async def test_message_held_by_a_killed_process_comes_again_after_its_lease(tmp_
 
     assert delivery.message_id == "evt_1"
     assert delivery.redelivered
+
+
+def command(number: int) -> Publication:
+    return publication(number, exchange=COMMANDS, routing_key="v1.shop.message.send")
+
+
+async def test_next_process_takes_the_commands_of_a_killed_one_after_its_lease(tmp_path: Path) -> None:
+    async with running(tmp_path, lease=0.6) as broker, asyncio.timeout(30):
+        queue = await broker.declare_channel("shop")
+        await broker.publish(command(1))
+        other = await process(HOLDER, tmp_path, queue)
+        assert other.stdout is not None
+        assert await other.stdout.readline() == b"evt_1\n"
+
+        async with broker.consume(queue, prefetch=5) as consumer:
+            await broker.publish(command(2))
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1.0):  # longer than the lease: while that one lives, it is its turn
+                    await anext(aiter(consumer))
+            other.kill()
+            await other.wait()
+            deliveries = [await anext(aiter(consumer)) for _ in range(2)]
+
+    assert [delivery.message_id for delivery in deliveries] == ["evt_1", "evt_2"]
+
+
+async def test_process_that_was_silent_for_too_long_has_lost_its_turn(tmp_path: Path) -> None:
+    clock = Clock()
+    async with (
+        running(tmp_path, lease=60.0) as slow,
+        running(tmp_path, lease=60.0, clock=clock) as other,
+        asyncio.timeout(20),
+    ):
+        queue = await slow.declare_channel("shop")
+        async with slow.consume(queue, prefetch=1) as first, other.consume(queue, prefetch=1) as second:
+            clock.ahead = 120.0  # for the other one that process has been silent for two minutes
+            await other.publish(command(1))
+            await second.ack(await anext(aiter(second)))
+            clock.ahead = 0.0
+            await slow.publish(command(2))
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await anext(aiter(first))
+            assert (await anext(aiter(second))).message_id == "evt_2"
+
+
+def test_turn_that_could_not_be_given_back_is_given_back_with_the_next_sign_of_life() -> None:
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.executescript(SCHEMA)
+        store = Store("process", lease=60.0, clock=time.time)
+        store.beat(db)
+        store.turns.line_up(db, "gw.out.shop", "first")
+        store.turns.left.add("first")
+        assert not store.turns.has(db, "gw.out.shop", "second")
+
+        store.beat(db)
+
+        assert store.turns.has(db, "gw.out.shop", "second")
 
 
 async def test_acknowledgement_after_the_lease_ran_out_says_so(tmp_path: Path) -> None:
@@ -223,11 +283,11 @@ async def test_message_older_than_the_time_to_live_of_its_queue_is_gone(tmp_path
 
 
 async def test_arguments_that_mean_nothing_here_are_named(tmp_path: Path) -> None:
-    odd = QueueSpec(name="odd", bind=("v1.#",), arguments={"x-single-active-consumer": True})
+    odd = QueueSpec(name="odd", bind=("v1.#",), arguments={"x-max-priority": 5})
     wrong = QueueSpec(name="wrong", bind=("v1.#",), arguments={"x-message-ttl": "soon"})
 
     async with running(tmp_path, odd, wrong) as broker:
-        assert any("odd" in fault and "x-single-active-consumer" in fault for fault in broker.faults)
+        assert any("odd" in fault and "x-max-priority" in fault for fault in broker.faults)
         assert any("wrong" in fault and "x-message-ttl" in fault for fault in broker.faults)
         await broker.publish(publication(1))
         assert await first(broker, "wrong") == "evt_1"

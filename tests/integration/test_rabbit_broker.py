@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import aio_pika
 import pytest
 
-from gateway.broker.api import BrokerUnavailable, Outcome, Publication, QueueSpec
+from gateway.broker.api import COMMANDS, BrokerUnavailable, Outcome, Publication, QueueSpec
 from gateway.broker.rabbit import RabbitBroker
 from gateway.settings.model import BrokerSection
 from tests.servers.proxy import TcpProxy
@@ -137,6 +137,30 @@ async def test_cut_connection_ends_consumers_and_reconnects(
         assert await broker.wait_ready(30), broker.problem
         assert await broker.publish(publication(1)) is Outcome.CONFIRMED
         assert await drain(broker) == {"evt_1"}
+
+
+async def test_next_node_takes_the_commands_of_one_that_was_cut_off(
+    rabbit_server: RabbitServer, rabbit_url: str, make_proxy: Callable[[int], Awaitable[TcpProxy]]
+) -> None:
+    proxy = await make_proxy(rabbit_server.port)
+    async with (
+        running(rabbit_url.replace(f":{rabbit_server.port}/", f":{proxy.port}/")) as one,
+        running(rabbit_url) as other,
+        asyncio.timeout(60),
+    ):
+        assert await one.wait_ready(30), one.problem
+        assert await other.wait_ready(30), other.problem
+        queue = await one.declare_channel("shop")
+        async with one.consume(queue, prefetch=5) as first, other.consume(queue, prefetch=5) as second:
+            for number in range(2):
+                command = publication(number)
+                command.exchange, command.routing_key = COMMANDS, "v1.shop.message.send"
+                assert await other.publish(command) is Outcome.CONFIRMED
+            held = [(await anext(aiter(first))).message_id for _ in range(2)]
+            proxy.reset()
+            taken = [(await anext(aiter(second))).message_id for _ in range(2)]
+
+    assert held == taken == ["evt_0", "evt_1"]
 
 
 async def test_wrong_password_is_said_without_showing_it(rabbit_server: RabbitServer) -> None:
