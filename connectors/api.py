@@ -133,7 +133,7 @@ class Delivery(Struct, frozen=True, kw_only=True):
     """An HTTP request to ``/c/<channel>``, its body read once within the size and time limits.
 
     Attributes:
-        headers: names in lower case.
+        headers: names in lower case; one that came in several lines has them joined by commas.
         query: decoded; of repeated names the first.
         path: what follows ``/c/<channel>``, without query.
         url: as the client asked for it, for signatures that cover it.

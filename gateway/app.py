@@ -86,7 +86,7 @@ class App:
             supervisor.start("pipeline", core.pipeline.run, stage="pipeline")
             admin = await self._start_primary(supervisor) if self.primary else None
             await self.channels.start(self.settings)
-            await public.start()  # not before its channels are there: a provider may give up after a 404
+            await public.start()  # not before its channels are there: a provider may take a 404 for the last word
             supervisor.start("reload", self._watch, stage="reload")
             supervisor.start("gauges", self._gauges, stage="gauges")
             if started is not None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+BACKLOG = 1024
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
@@ -17,7 +18,10 @@ def split(listen: str) -> tuple[str, int]:
 
 
 def bind(listen: str, *, reuse_port: bool) -> socket.socket:
-    """Bind a TCP socket; raises `OSError` that names the address."""
+    """Take a TCP address; raises `OSError` that names it. Clients wait in the kernel until somebody accepts them.
+
+    It listens, because on Linux two programs can bind an address on which nobody listens yet.
+    """
     host, port = split(listen)
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
@@ -31,6 +35,7 @@ def bind(listen: str, *, reuse_port: bool) -> socket.socket:
         if reuse_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind(address)
+        sock.listen(BACKLOG)
         sock.setblocking(False)  # noqa: FBT003 -- the socket module's own signature
     except OSError as exc:
         sock.close()

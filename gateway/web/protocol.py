@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 from aiohttp import web, web_response
+from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.web_request import BaseRequest
 from typing_extensions import override
 
@@ -48,6 +49,13 @@ class Connection(web.RequestHandler):
         response = web.Response(status=status, text="internal error" if status >= 500 else "bad request")
         response.force_close()
         return response
+
+    @override
+    def log_exception(self, *args: Any, **options: Any) -> None:
+        """Log what went wrong outside of a request's handling; a broken body is met again while it is thrown away."""
+        exc = options.get("exc_info")
+        if not isinstance(exc, (web.RequestPayloadError, BadHttpMessage)):
+            log.error("connection_failed", error=type(exc).__name__, exc_info=exc)
 
 
 class Connections(web.Server):

@@ -18,7 +18,7 @@ from aiohttp.web_request import BaseRequest
 
 from connectors.api import Delivery, HttpConnector, Reply
 from gateway.settings.model import HttpSection
-from gateway.web.address import bind, client_address, parse_networks
+from gateway.web.address import BACKLOG, bind, client_address, parse_networks
 from gateway.web.protocol import Connections, hide_versions
 
 log = structlog.get_logger(__name__)
@@ -67,14 +67,14 @@ class PublicServer:
         self.address = section.listen
 
     def bind(self, *, reuse_port: bool = False) -> socket.socket:
-        """Take the address without answering yet; raises `OSError` with the address in its text."""
+        """Take the address, let clients wait; raises `OSError` with the address in its text."""
         self._socket = bind(self._section.listen, reuse_port=reuse_port)
         host, port = self._socket.getsockname()[:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         return self._socket
 
     async def start(self) -> None:
-        """Listen, on the address that was bound or else now; raises `OSError` with the address in its text."""
+        """Serve, on the address that was bound before or else is now; raises `OSError` with the address in its text."""
         sock = self._socket or self.bind()
         hide_versions()
         self._server = Connections(
@@ -87,7 +87,7 @@ class PublicServer:
             max_field_size=8190,
         )
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(self._server.accept, sock=sock, backlog=1024)
+        self._listener = await loop.create_server(self._server.accept, sock=sock, backlog=BACKLOG)
 
     def stop_listening(self) -> None:
         """Take no new connections; those that are open end with their next answer."""
@@ -152,7 +152,7 @@ class PublicServer:
                 path=rest,
                 url=str(request.rel_url),
                 query=dict(request.rel_url.query) if request.rel_url.raw_query_string else {},
-                headers={name.lower(): value for name, value in headers.items()},
+                headers=_plain(headers),
                 body=body,
                 remote=client_address(
                     request.remote, headers.getall("X-Forwarded-For", ()) if self._trusted else (), self._trusted
@@ -199,6 +199,17 @@ class PublicServer:
         finally:
             self._buffered -= size
         return b"".join(chunks)
+
+
+def _plain(headers: Mapping[str, str]) -> dict[str, str]:
+    """Lower the names; a header that came in several lines is one with commas (RFC 9110 §5.3)."""
+    plain = {name.lower(): value for name, value in headers.items()}
+    if len(plain) < len(headers):
+        plain = {}
+        for name, value in headers.items():
+            key = name.lower()
+            plain[key] = f"{plain[key]}, {value}" if key in plain else value
+    return plain
 
 
 def _refusal(request: BaseRequest, why: RefusedRequest) -> web.Response:
