@@ -15,7 +15,7 @@ from msgspec import Struct
 from normalizer.errors import OmniError
 
 INTAKE = "gw.intake"
-"""Where events are published; hands them to `EVENTS` and `TAP` (see `gateway.broker.topology`)."""
+"""With a history, what is published for `EVENTS` enters here and reaches `TAP` too (see `gateway.broker.topology`)."""
 EVENTS = "gw.events"
 TAP = "gw.tap"
 COMMANDS = "gw.commands"
@@ -63,7 +63,7 @@ class Publication(Struct, kw_only=True, eq=False):
         headers: `channel_id, channel_type, conversation_id, seq, dedup_key, schema …`; str or int values.
         persistent: false only for what may be lost (partial transcripts).
         expiration_ms: time to live in queues, or None.
-        exchange: `INTAKE` for events, `COMMANDS` for requests, empty for an answer to the queue `routing_key`.
+        exchange: `EVENTS` for events, `COMMANDS` for requests, empty for an answer to the queue `routing_key`.
         reply_to, correlation_id: for requests and answers.
     """
 
@@ -73,7 +73,7 @@ class Publication(Struct, kw_only=True, eq=False):
     method: str
     timestamp: int
     headers: dict[str, str | int]
-    exchange: str = INTAKE
+    exchange: str = EVENTS
     persistent: bool = True
     expiration_ms: int | None = None
     reply_to: str | None = None

@@ -11,7 +11,7 @@ from typing import Any, Self
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import ChannelClosed
 
-from gateway.broker.api import TAP, BrokerUnavailable, Delivery
+from gateway.broker.api import BrokerUnavailable, Delivery
 from gateway.broker.rabbit_link import LOST, Link, words
 from gateway.broker.topics import matches
 from gateway.broker.topology import HISTORY
@@ -126,12 +126,12 @@ async def replies(link: Link) -> AsyncIterator[tuple[str, RabbitConsumer]]:
 
 
 @asynccontextmanager
-async def watch(link: Link, pattern: str, *, from_start: bool) -> AsyncIterator[Watcher]:
-    """Follow copies of the events that match `pattern`; raises `BrokerUnavailable`."""
+async def watch(link: Link, pattern: str, *, source: str, from_start: bool) -> AsyncIterator[Watcher]:
+    """Follow copies of the events that match `pattern`, bound to `source`; raises `BrokerUnavailable`."""
     async with link.channel() as channel:
         with link.explaining():
             async with asyncio.timeout(RPC_SECS):
-                queue = await (_history(channel) if from_start else _copies(channel, pattern))
+                queue = await (_history(channel) if from_start else _copies(channel, source, pattern))
                 offset = {"x-stream-offset": "first"} if from_start else None
                 consumer = await RabbitConsumer(link, queue).start(WATCH_PREFETCH, arguments=offset)
         yield Watcher(consumer, pattern)
@@ -141,9 +141,9 @@ async def _history(channel: AbstractChannel) -> AbstractQueue:
     return await channel.get_queue(HISTORY, ensure=False)
 
 
-async def _copies(channel: AbstractChannel, pattern: str) -> AbstractQueue:
+async def _copies(channel: AbstractChannel, source: str, pattern: str) -> AbstractQueue:
     queue = await channel.declare_queue(exclusive=True, auto_delete=True, arguments={"x-max-length": WATCH_MOST})
-    await queue.bind(TAP, pattern)
+    await queue.bind(source, pattern)
     return queue
 
 

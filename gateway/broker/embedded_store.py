@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from gateway.broker.api import EVENTS, INTAKE, UNROUTED, Delivery, Publication
+from gateway.broker.api import EVENTS, UNROUTED, Delivery, Publication
 from gateway.broker.embedded_schema import MESSAGE, Limits, delivery, limits, pack, unpack
 from gateway.broker.embedded_turns import Turns
 from gateway.broker.topics import Routes
@@ -87,13 +87,12 @@ class Store:
         self._refresh(db)
         now, done = self._clock(), Published()
         for position, item in enumerate(items):
-            exchange = EVENTS if item.exchange == INTAKE else item.exchange
-            queues = self._queues(db, exchange, item.routing_key)
+            queues = self._queues(db, item.exchange, item.routing_key)
             if not queues:
                 done.unroutable.add(position)
                 continue
             columns = (item.message_id, item.method, item.timestamp, pack(item.headers))
-            row = (now, exchange, item.routing_key, item.body, *columns, item.reply_to, item.correlation_id)
+            row = (now, item.exchange, item.routing_key, item.body, *columns, item.reply_to, item.correlation_id)
             self._enter(db, row, queues, None if item.expiration_ms is None else item.expiration_ms / 1000)
             done.queues.update(queues)
         return done

@@ -76,12 +76,13 @@ def _properties(item: Publication) -> tuple[int, bytes]:
     return flags, b"".join(out)
 
 
-def publish(item: Publication, channel: int, body_max: int) -> bytes:
+def publish(item: Publication, channel: int, body_max: int, exchange: str | None = None) -> bytes:
     """Pack a mandatory `basic.publish` with its content.
 
     Args:
         item: what to publish.
         channel: the AMQP channel number.
+        exchange: instead of the item's own.
         body_max: payload bytes that fit in one body frame (negotiated frame size minus 8).
 
     Raises:
@@ -90,7 +91,7 @@ def publish(item: Publication, channel: int, body_max: int) -> bytes:
     flags, properties = _properties(item)
     body, size = item.body, len(item.body)
     header = _HEADER.pack(60, 0, size, flags) + properties
-    out = [_method(channel, item.exchange, item.routing_key)]
+    out = [_method(channel, item.exchange if exchange is None else exchange, item.routing_key)]
     out += (_FRAME.pack(_CONTENT, channel, len(header)), header, _END)
     for start in range(0, size, body_max):
         chunk = body if size <= body_max else body[start : start + body_max]

@@ -23,7 +23,7 @@ from pamqp import commands as spec
 from pamqp.header import ContentHeader
 from typing_extensions import override
 
-from gateway.broker.api import Listener, Outcome, Publication
+from gateway.broker.api import EVENTS, Listener, Outcome, Publication
 from gateway.broker.frames import publish
 from gateway.broker.rabbit_link import FAILURES
 
@@ -79,16 +79,17 @@ class ConfirmPublisher:
         self._returned: set[str] = set()
         self._tag = 0
         self._channel: Channel
-        self._body_max = 0
+        self._body_max, self._entrance = 0, EVENTS
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 
     @classmethod
     async def open(
-        cls, connection: AbstractConnection, *, publish_timeout: float, max_unconfirmed: int
+        cls, connection: AbstractConnection, *, publish_timeout: float, max_unconfirmed: int, entrance: str = EVENTS
     ) -> ConfirmPublisher:
-        """Open a channel in confirm mode; raises what aio-pika raises."""
+        """Open a channel in confirm mode; what is for `EVENTS` goes to `entrance`. Raises what aio-pika raises."""
         self = cls(publish_timeout=publish_timeout, max_unconfirmed=max_unconfirmed)
+        self._entrance = entrance
         if connection.transport is None:
             raise ConnectionError("the connection to RabbitMQ is closed")
         wire = connection.transport.connection
@@ -125,7 +126,8 @@ class ConfirmPublisher:
         payload, sent, bad = [], [], []
         for item in batch:
             try:
-                payload.append(publish(item, self._channel.number, self._body_max))
+                exchange = self._entrance if item.exchange == EVENTS else item.exchange
+                payload.append(publish(item, self._channel.number, self._body_max, exchange))
             except ValueError:
                 log.exception("publish_impossible", method=item.method)
                 bad.append(item)

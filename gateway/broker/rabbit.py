@@ -14,7 +14,7 @@ from gateway.broker.api import BrokerUnavailable, Consumer, Delivery, Listener, 
 from gateway.broker.publisher import ConfirmPublisher
 from gateway.broker.rabbit_declare import Declarer
 from gateway.broker.rabbit_link import FAILURES, LOST, Link, connect, explain
-from gateway.broker.topology import Queue, command_queue, queues
+from gateway.broker.topology import Queue, command_queue, entrance, lookout, queues
 from gateway.broker.waiting import ask, first_outcome, ready_within, refuse, retry_delay
 from gateway.settings.model import BrokerSection
 
@@ -35,6 +35,7 @@ class RabbitBroker:
         self._name = f"omnigate:{node}"
         self._link = Link(self._url, f"{self._name}:consume")
         self._queues: dict[str, Queue] = {q.name: q for q in queues(settings.queues, settings.history_hours)}
+        self._history = settings.history_hours > 0
         self._publisher: ConfirmPublisher | None = None
         self._problem: str | None = "not connected yet"
         self._poisonous: dict[str, str] = {}
@@ -106,11 +107,11 @@ class RabbitBroker:
 
     def watch(self, pattern: str, *, from_start: bool = False) -> AbstractAsyncContextManager[AsyncIterator[Delivery]]:
         """See `Broker.watch`."""
-        if from_start and not self._settings.history_hours:
+        if from_start and not self._history:
             raise ValueError(
                 "this broker keeps no history to start from; set broker.history_hours (events from then on are kept)"
             )
-        return consumer.watch(self._link, pattern, from_start=from_start)
+        return consumer.watch(self._link, pattern, source=lookout(history=self._history), from_start=from_start)
 
     async def call(self, routing_key: str, body: bytes, *, method: str, timeout: float) -> bytes:  # noqa: ASYNC109
         """See `Broker.call`."""
@@ -128,13 +129,14 @@ class RabbitBroker:
         try:
             async with asyncio.timeout(DECLARE_SECS):
                 declarer = Declarer(connection, self._poisonous)
-                await declarer.exchanges()
+                await declarer.exchanges(history=self._history)
                 await declarer.queues(list(self._queues.values()))
                 await declarer.close()
                 publisher = await ConfirmPublisher.open(
                     connection,
                     publish_timeout=self._settings.publish_timeout_secs,
                     max_unconfirmed=self._settings.max_unconfirmed,
+                    entrance=entrance(history=self._history),
                 )
             self._note(declarer.faults)
             self._publisher, self._problem = publisher, None

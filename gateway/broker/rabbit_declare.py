@@ -14,7 +14,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import ChannelClosed, ConnectionClosed
 
 from gateway.broker.api import BrokerUnavailable
-from gateway.broker.topology import EXCHANGES, FEEDS, Exchange, Queue
+from gateway.broker.topology import Exchange, Queue, exchanges, feeds
 
 Step = Callable[[AbstractChannel], Awaitable[Any]]
 
@@ -33,11 +33,11 @@ class Declarer:
         self._channel: AbstractChannel | None = None
         self.faults: list[str] = []
 
-    async def exchanges(self) -> None:
+    async def exchanges(self, *, history: bool) -> None:
         """Declare the exchanges; raises `BrokerUnavailable` when one is neither there nor to be had."""
-        for exchange in EXCHANGES:
+        for exchange in exchanges(history=history):
             await self._exchange(exchange)
-        for source, destination in FEEDS:
+        for source, destination in feeds(history=history):
 
             async def bind(channel: AbstractChannel, source: str = source, destination: str = destination) -> Any:
                 return await (await channel.get_exchange(destination, ensure=False)).bind(source)

@@ -2,16 +2,19 @@
 
 ::
 
-    gw.intake    fanout  events enter here ──► gw.events and gw.tap
     gw.events    topic   v1.<channel_type>.<channel_id>.<noun>.<verb>, alternate exchange gw.unrouted
-    gw.tap       topic   the same events for onlookers (`omnigate tail`, the stream gw.history)
     gw.commands  topic   v1.<channel_id>.<method> ──► gw.out.<channel_id>;  v1._.<method> ──► gw.rpc
     gw.dlx       topic   <stage>.<channel_id> ──► gw.dead.<stage>
     gw.unrouted  fanout  ──► gw.unrouted: events that no queue is bound for
 
-Queues of consumers are bound to `gw.events`. Onlookers have an exchange of their own because a binding of theirs on
-`gw.events` would count as a route: while somebody watches, events without a queue would go to the onlooker alone
-instead of to `gw.unrouted`.
+With `broker.history_hours` events enter by another door::
+
+    gw.intake    fanout  ──► gw.events and gw.tap
+    gw.tap       topic   the same events for onlookers: the stream gw.history, `omnigate tail`
+
+A binding of the history on `gw.events` would count as a route, and no event would ever reach `gw.unrouted` again. The
+door costs RabbitMQ a third more CPU per message, so it is there only where there is a history. Without one
+`omnigate tail` binds to `gw.events`, and while it runs, an event without a queue goes to the onlooker alone.
 """
 
 from __future__ import annotations
@@ -61,16 +64,32 @@ class Queue(Struct, frozen=True, kw_only=True):
     bindings: tuple[tuple[str, str], ...]
 
 
-EXCHANGES = (
+_EXCHANGES = (
     Exchange(UNROUTED, "fanout"),
     Exchange(EVENTS, "topic", {"alternate-exchange": UNROUTED}),
-    Exchange(TAP),
-    Exchange(INTAKE, "fanout"),
     Exchange(COMMANDS),
     Exchange(DEAD),
 )
-FEEDS = ((INTAKE, EVENTS), (INTAKE, TAP))
-"""Exchanges bound to exchanges: (source, destination)."""
+
+
+def exchanges(*, history: bool) -> tuple[Exchange, ...]:
+    """Describe every exchange."""
+    return (*_EXCHANGES, Exchange(TAP), Exchange(INTAKE, "fanout")) if history else _EXCHANGES
+
+
+def feeds(*, history: bool) -> tuple[tuple[str, str], ...]:
+    """Describe exchanges bound to exchanges: (source, destination)."""
+    return ((INTAKE, EVENTS), (INTAKE, TAP)) if history else ()
+
+
+def entrance(*, history: bool) -> str:
+    """Name the exchange that events are published to."""
+    return INTAKE if history else EVENTS
+
+
+def lookout(*, history: bool) -> str:
+    """Name the exchange that onlookers bind to."""
+    return TAP if history else EVENTS
 
 
 def command_key(method: str, channel_id: str | None) -> str:

@@ -163,6 +163,27 @@ async def test_next_node_takes_the_commands_of_one_that_was_cut_off(
     assert held == taken == ["evt_0", "evt_1"]
 
 
+async def test_network_that_passes_nothing_does_not_hold_up_closing(
+    rabbit_server: RabbitServer, rabbit_url: str, make_proxy: Callable[[int], Awaitable[TcpProxy]]
+) -> None:
+    proxy, book = await make_proxy(rabbit_server.port), Book()
+    async with running(rabbit_url.replace(f":{rabbit_server.port}/", f":{proxy.port}/")) as broker:
+        assert await broker.wait_ready(30), broker.problem
+        async with broker.consume("helpdesk", prefetch=5):
+            proxy.stall()
+            for number in range(30):  # more than the buffers of the sockets hold
+                large = publication(number)
+                large.body = bytes(1_000_000)
+                broker.submit([large], book.listen)
+            await asyncio.sleep(0.1)
+        async with asyncio.timeout(15):
+            await broker.close()
+
+    await until(lambda: sum(book.final.values()) == 30)
+    assert set(book.final.values()) == {1}
+    assert book.outcomes[Outcome.LOST] == 30
+
+
 async def test_wrong_password_is_said_without_showing_it(rabbit_server: RabbitServer) -> None:
     async with running(rabbit_server.url.replace(":guest@", ":s3cret@")) as broker:
         await until(lambda: broker.problem is not None and "refused" in broker.problem)
@@ -243,7 +264,7 @@ async def test_deleted_exchange_is_declared_again(rabbit_url: str) -> None:
     async with running(rabbit_url) as broker:
         assert await broker.wait_ready(30), broker.problem
         connection = await aio_pika.connect(rabbit_url)
-        await (await connection.channel()).exchange_delete("gw.intake")
+        await (await connection.channel()).exchange_delete("gw.events")
         await connection.close()
 
         assert await broker.publish(publication(1)) is not Outcome.CONFIRMED
