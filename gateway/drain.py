@@ -20,9 +20,10 @@ from gateway.spool import Row, Spool
 log = structlog.get_logger(__name__)
 
 BATCH = 256
-IDLE_SECS = 0.25  # other processes write to the spool too
+IDLE_SECS = 0.05  # other processes write to the spool too; a look at an empty spool costs microseconds
 FAIL_SECS = 1.0
 READY_SECS = 5.0
+GAUGE_SECS = 0.5
 
 
 class Drain:
@@ -31,19 +32,26 @@ class Drain:
     def __init__(
         self, spool: Spool, broker: Broker, journal: Journal, *, hold_secs: float, clock: Callable[[], float]
     ) -> None:
-        """Move rows of `spool` to `broker`; a row of unknown outcome is left alone for `hold_secs`."""
+        """Move rows of `spool` to `broker`; if this process dies, others get its rows after `hold_secs`."""
         self._spool, self._broker, self._journal = spool, broker, journal
         self._hold, self._clock = hold_secs, clock
-        self._draining = False
+        self._draining = self._began = False
 
     async def run(self) -> None:
         """Work until cancelled."""
-        self._carry_over()
+        if not self._began:  # not again after a failure: this process's ledger has these rows already
+            await self._carry_over()
+            self._began = True
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch(), name="spool-watch")
+            await self._drain()
+
+    async def _drain(self) -> None:
         while True:
             self._gauge()
             if not await self._broker.wait_ready(READY_SECS):
                 continue
-            rows = await self._spool.take(BATCH)
+            rows = await self._spool.take(BATCH, lease_secs=self._hold)
             if not rows:
                 self._tell(draining=False)
                 await asyncio.sleep(IDLE_SECS)
@@ -54,38 +62,40 @@ class Drain:
 
     async def _move(self, rows: Sequence[Row]) -> bool:
         """Publish rows; True when all were confirmed."""
-        outcomes = await self._publish([_marked(row) for row in rows])
-        by = dict(zip([row.id for row in rows], outcomes, strict=True))
+        by = await self._publish(rows)
         confirmed = [row for row in rows if by[row.id] is Outcome.CONFIRMED]
         await self._spool.remove([row.id for row in confirmed])
         for row in confirmed:
             self._count(row)
         self._journal.append([_entry(row, self._clock()) for row in confirmed])
-        # "Unknown" here is as good as lost: this process waits no longer for it and sends it again, marked.
-        doubtful = [row.id for row in rows if by[row.id] in {Outcome.UNKNOWN, Outcome.LOST}]
-        if doubtful:
-            await self._spool.retry_later(doubtful, possibly_sent=True)
-        refused = [row.id for row in rows if by[row.id] is Outcome.REFUSED]
-        if refused:
-            await self._spool.retry_later(refused)
+        await self._spool.unhold([row.id for row in rows if by[row.id] is Outcome.LOST])
+        await self._spool.retry_later([row.id for row in rows if by[row.id] is Outcome.REFUSED])
         return len(confirmed) == len(rows)
 
-    async def _publish(self, batch: list[Publication]) -> list[Outcome]:
-        outcomes: dict[Publication, Outcome] = {}
+    async def _publish(self, rows: Sequence[Row]) -> dict[int, Outcome]:
+        """Publish and wait for final outcomes, however long the broker takes (an alarm): the rows stay ours."""
+        batch = {_marked(row): row.id for row in rows}
+        outcomes: dict[int, Outcome] = {}
         done = asyncio.Event()
 
         def settle(items: Sequence[Publication], outcome: Outcome) -> None:
-            outcomes.update(dict.fromkeys(items, outcome))
-            if len(outcomes) == len(batch):
-                done.set()
+            if outcome is not Outcome.UNKNOWN:
+                outcomes.update((batch[item], outcome) for item in items)
+                if len(outcomes) == len(batch):
+                    done.set()
 
-        self._broker.submit(batch, settle)
-        await done.wait()
-        return [outcomes[item] for item in batch]
+        self._broker.submit(list(batch), settle)
+        while True:
+            try:
+                async with asyncio.timeout(self._hold / 3):
+                    await done.wait()
+                    return outcomes
+            except TimeoutError:
+                await self._spool.hold(batch.values(), self._hold)
 
-    def _carry_over(self) -> None:
+    async def _carry_over(self) -> None:
         """Receive again what a former process left behind, so that the ledger balances in this one."""
-        for (channel, kind), rows in self._spool.by_channel().items():
+        for (channel, kind), rows in (await self._spool.take_stock()).items():
             telemetry.RECEIVED.labels(channel, kind).inc(rows)
             telemetry.SPOOLED.labels(channel, kind).inc(rows)
 
@@ -93,6 +103,15 @@ class Drain:
         labels = (row.channel, str(row.publication.headers.get("channel_type", "")))
         telemetry.PUBLISHED.labels(*labels).inc()
         telemetry.SPOOLED.labels(*labels).dec()
+
+    async def _watch(self) -> None:
+        """Keep gauges and ledger right, also while the broker is away or keeps us waiting."""
+        while True:
+            self._gauge()
+            for (channel, kind), rows in (await self._spool.take_dropped()).items():
+                telemetry.IGNORED.labels(channel, kind, "dropped").inc(rows)
+                telemetry.SPOOLED.labels(channel, kind).dec(rows)
+            await asyncio.sleep(GAUGE_SECS)
 
     def _gauge(self) -> None:
         stats = self._spool.stats()

@@ -160,7 +160,7 @@ class Spool:
 
         def job(db: sqlite3.Connection) -> list[Row]:
             ids = json.dumps(sql.ready(db, now, limit))
-            rows = db.execute(sql.ROWS, (now, ids)).fetchall()
+            rows = db.execute(sql.ROWS, {"now": now, "ids": ids}).fetchall()
             db.execute(sql.FLY, (now + lease_secs, ids))
             return [_row(found) for found in rows]
 
@@ -193,25 +193,51 @@ class Spool:
         age = max(0.0, self._clock() - oldest) if oldest is not None else 0.0
         return SpoolStats(rows=rows, oldest_age_secs=age, bytes=used_bytes(db))
 
-    def by_channel(self) -> dict[tuple[str, str], int]:
-        """Count rows per (channel id, channel kind)."""
-        return {(channel, kind): rows for channel, kind, rows in self._db.reader.execute(sql.BY_CHANNEL).fetchall()}
+    async def take_stock(self) -> dict[tuple[str, str], int]:
+        """Count rows per (channel id, channel kind), and forget what was dropped before: a ledger begins with it."""
 
-    async def list_rows(self, limit: int = 100, offset: int = 0) -> list[Row]:
+        def job(db: sqlite3.Connection) -> dict[tuple[str, str], int]:
+            sql.take_dropped(db)
+            return {(channel, kind): rows for channel, kind, rows in db.execute(sql.BY_CHANNEL).fetchall()}
+
+        return await self._db.write(job)
+
+    # What operators do, from processes of their own.
+
+    async def list_rows(self, limit: int = 100, offset: int = 0, *, channel: str | None = None) -> list[Row]:
         """Show rows, oldest first."""
-        return [_row(found) for found in self._db.reader.execute(sql.PAGE, (self._clock(), limit, offset)).fetchall()]
+        values = {"now": self._clock(), "channel": channel, "limit": limit, "offset": offset}
+        return [_row(found) for found in self._db.reader.execute(sql.PAGE, values).fetchall()]
 
-    async def drop(self, ids: Iterable[int] | None) -> int:
-        """Delete rows (None: all) that will never be published, and return how many there were."""
-        wanted = None if ids is None else list(ids)
-        return await self._db.write(lambda db: sql.delete(db, wanted))
+    def find(self, event_id: str) -> list[Row]:
+        """Return the rows that hold an event; reads the whole spool."""
+        values = {"now": self._clock(), "text": event_id.encode()}
+        found = self._db.reader.execute(sql.MENTIONS, values).fetchall()
+        return [row for row in map(_row, found) if row.publication.message_id == event_id]
+
+    def channels(self, ids: Iterable[int] | None = None, channel: str | None = None) -> dict[int, str]:
+        """Return which rows there are of `ids` (None: of all) and of `channel`, each with its channel."""
+        values = {"ids": None if ids is None else json.dumps(list(ids)), "channel": channel}
+        return dict(self._db.reader.execute(sql.CHANNELS, values).fetchall())
+
+    async def drop(self, ids: Iterable[int]) -> list[Row]:
+        """Delete rows that will never be published, and return them; `take_dropped` counts them.
+
+        Rows that are with the broker at this moment stay: they may be published already.
+        """
+        wanted, now = list(ids), self._clock()
+        return [_row(found) for found in await self._db.write(lambda db: sql.drop(db, now, wanted))]
+
+    async def take_dropped(self) -> dict[tuple[str, str], int]:
+        """Return, once, how many rows were dropped since, per (channel id, channel kind); cheap when there are none."""
+        if not self._db.reader.execute("SELECT EXISTS (SELECT 1 FROM dropped)").fetchone()[0]:
+            return {}
+        return {(channel, kind): rows for channel, kind, rows in await self._db.write(sql.take_dropped)}
 
     async def replay(self, ids: Iterable[int] | None) -> int:
-        """Make rows (None: all) ready now, whatever held them; returns how many were not."""
-        if ids is None:
-            return await self._db.write(lambda db: db.execute(sql.REPLAY).rowcount)
-        wanted = json.dumps(list(ids))
-        return await self._db.write(lambda db: db.execute(sql.REPLAY_SOME, (wanted,)).rowcount)
+        """End the back-off of rows (None: all); returns of how many. What is with the broker at this moment stays."""
+        values = {"now": self._clock(), "ids": None if ids is None else json.dumps(list(ids))}
+        return await self._db.write(lambda db: db.execute(sql.REPLAY, values).rowcount)
 
     async def _change(self, statement: str, ids: Iterable[int], *values: float) -> None:
         wanted = list(ids)

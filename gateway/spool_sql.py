@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from typing import Any
 
 MOST_BACKOFF_SECS = 30.0
 
@@ -18,13 +19,15 @@ CREATE TABLE IF NOT EXISTS spool (
   attempts INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS body (id INTEGER PRIMARY KEY, publication BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS dropped (channel TEXT NOT NULL, kind TEXT NOT NULL, rows INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS by_conversation ON spool (conversation) WHERE conversation <> '';
 CREATE INDEX IF NOT EXISTS blocked ON spool (conversation, id) WHERE blocked_until > 0
 """
 ROW = """
-SELECT id, publication, channel, conversation, created_at, attempts, flying OR maybe, max(blocked_until - ?, 0)
+SELECT id, publication, channel, conversation, created_at, attempts, flying OR maybe, max(blocked_until - :now, 0)
 FROM spool JOIN body USING (id)
 """
+SENT = "flying AND blocked_until > :now"  # with the broker at this moment: its confirm may still come
 READY = """
 SELECT id FROM spool AS s WHERE blocked_until <= :now AND (conversation = '' OR NOT EXISTS (
   SELECT 1 FROM spool AS b
@@ -43,8 +46,13 @@ SELECT DISTINCT conversation FROM spool WHERE conversation <> '' AND conversatio
 STATS = "SELECT count(*), (SELECT created_at FROM spool ORDER BY id LIMIT 1) FROM spool"
 BY_CHANNEL = "SELECT channel, kind, count(*) FROM spool GROUP BY channel, kind"
 IDS = "WHERE id IN (SELECT value FROM json_each(?))"
-ROWS = f"{ROW} {IDS} ORDER BY id"
-PAGE = f"{ROW} ORDER BY id LIMIT ? OFFSET ?"
+THESE = "id IN (SELECT value FROM json_each(:ids))"
+ROWS = f"{ROW} WHERE {THESE} ORDER BY id"
+PAGE = f"{ROW} WHERE :channel IS NULL OR channel = :channel ORDER BY id LIMIT :limit OFFSET :offset"
+CHANNELS = f"""
+SELECT id, channel FROM spool WHERE (:ids IS NULL OR {THESE}) AND (:channel IS NULL OR channel = :channel) ORDER BY id
+"""
+MENTIONS = f"{ROW} WHERE instr(publication, :text) ORDER BY id"
 FLY = f"UPDATE spool SET blocked_until = ?, maybe = maybe OR flying, flying = 1 {IDS}"
 HOLD = f"UPDATE spool SET blocked_until = ?, flying = 1 {IDS}"
 LAND = f"UPDATE spool SET blocked_until = 0, flying = 0, maybe = maybe OR ? {IDS}"
@@ -52,8 +60,13 @@ BACK_OFF = f"""
 UPDATE spool SET attempts = attempts + 1, blocked_until = ? + min({MOST_BACKOFF_SECS}, 1 << min(attempts, 10)),
                  flying = 0, maybe = maybe OR ? {IDS}
 """
-REPLAY = "UPDATE spool SET blocked_until = 0, attempts = 0, maybe = maybe OR flying, flying = 0 WHERE blocked_until > 0"
-REPLAY_SOME = f"{REPLAY} AND {IDS.removeprefix('WHERE ')}"
+REPLAY = f"""
+UPDATE spool SET blocked_until = 0, attempts = 0
+WHERE blocked_until > 0 AND NOT ({SENT}) AND (:ids IS NULL OR {THESE})
+"""
+DROPPABLE = f"{ROW} WHERE {THESE} AND NOT ({SENT}) ORDER BY id"
+NOTE_DROPPED = f"INSERT INTO dropped SELECT channel, kind, count(*) FROM spool {IDS} GROUP BY channel, kind"
+DROPPED = "SELECT channel, kind, sum(rows) FROM dropped GROUP BY channel, kind"
 
 
 def ready(db: sqlite3.Connection, now: float, limit: int) -> list[int]:
@@ -61,11 +74,24 @@ def ready(db: sqlite3.Connection, now: float, limit: int) -> list[int]:
     return [row[0] for row in db.execute(READY, {"now": now, "limit": limit}).fetchall()]
 
 
-def delete(db: sqlite3.Connection, ids: list[int] | None) -> int:
-    """Delete rows (None: all) and return how many there were."""
-    if ids is None:
-        db.execute("DELETE FROM body")
-        return db.execute("DELETE FROM spool").rowcount
+def delete(db: sqlite3.Connection, ids: list[int]) -> int:
+    """Delete rows and return how many there were."""
     wanted = (json.dumps(ids),)
     db.execute(f"DELETE FROM body {IDS}", wanted)
     return db.execute(f"DELETE FROM spool {IDS}", wanted).rowcount
+
+
+def drop(db: sqlite3.Connection, now: float, ids: list[int]) -> list[tuple[Any, ...]]:
+    """Delete rows that are not with the broker, note for the ledger how many, and return them."""
+    found = db.execute(DROPPABLE, {"now": now, "ids": json.dumps(ids)}).fetchall()
+    gone = [row[0] for row in found]
+    db.execute(NOTE_DROPPED, (json.dumps(gone),))
+    delete(db, gone)
+    return found
+
+
+def take_dropped(db: sqlite3.Connection) -> list[tuple[str, str, int]]:
+    """Return and forget what `drop` noted."""
+    rows: list[tuple[str, str, int]] = db.execute(DROPPED).fetchall()
+    db.execute("DELETE FROM dropped")
+    return rows

@@ -250,28 +250,61 @@ async def test_stats_and_list_say_what_is_there(spool: Spool, clock: Clock) -> N
     stats = spool.stats()
     assert (stats.rows, stats.oldest_age_secs) == (3, 3)
     assert stats.bytes > 0
-    assert spool.by_channel() == {("tg", "telegram"): 3}
+    assert await spool.take_stock() == {("tg", "telegram"): 3}
     assert names(await spool.list_rows(2, 1)) == ["b", "c"]
     assert [row.blocked_secs for row in await spool.list_rows()] == pytest.approx([0, 2, 0], abs=1e-3)
 
 
-async def test_dropped_rows_are_counted(spool: Spool) -> None:
-    ids = await spool.put([item(name) for name in "abcd"])
+async def test_dropped_rows_are_counted_once(opened: Open) -> None:
+    gateway, command = opened(), opened()
+    ids = await gateway.put([item(name) for name in "abcd"])
 
-    assert await spool.drop([ids[0], 999_999]) == 1
-    assert await spool.drop(None) == 3
-    assert await spool.drop(None) == 0
-    assert spool.empty
+    assert names(await command.drop([ids[0], 999_999])) == ["a"]
+    assert names(await command.drop(ids)) == ["b", "c", "d"]
+    assert await command.drop(ids) == []
+
+    assert gateway.empty
+    assert await gateway.take_dropped() == {("tg", "telegram"): 4}
+    assert await gateway.take_dropped() == {}
 
 
-async def test_replay_makes_rows_ready_now(spool: Spool) -> None:
-    ids = await spool.put([item("a", hold_secs=60), item("b", hold_secs=60), item("c")])
-    assert await spool.replay([ids[0]]) == 1
+async def test_row_that_is_with_the_broker_is_not_dropped(spool: Spool, clock: Clock) -> None:
+    ids = await spool.put([item("held", hold_secs=30), item("taken"), item("refused"), item("waits")])
+    await spool.retry_later([row.id for row in await spool.take(2) if row.publication.message_id == "refused"])
+
+    assert names(await spool.drop(ids)) == ["refused", "waits"]
+    clock.now += 31
+    assert names(await spool.drop(ids)) == ["held", "taken"]
+
+
+async def test_ledger_begins_without_what_was_dropped_before(spool: Spool) -> None:
+    ids = await spool.put([item("a"), item("b")])
+    await spool.drop(ids[:1])
+
+    assert await spool.take_stock() == {("tg", "telegram"): 1}
+    assert await spool.take_dropped() == {}
+
+
+async def test_rows_are_found_by_event_and_by_channel(spool: Spool) -> None:
+    other = SpoolItem(item("evt_1").publication, "shop", "")
+    ids = await spool.put([item("evt_1"), item("evt_11"), item("x", body=b"evt_1"), other])
+
+    assert [row.id for row in spool.find("evt_1")] == [ids[0], ids[3]]
+    assert spool.channels() == dict(zip(ids, ["tg", "tg", "tg", "shop"], strict=True))
+    assert spool.channels(ids[2:], "tg") == {ids[2]: "tg"}
+    assert [row.id for row in await spool.list_rows(channel="shop")] == [ids[3]]
+
+
+async def test_replay_ends_the_back_off_and_takes_nothing_from_the_broker(spool: Spool) -> None:
+    ids = await spool.put([item("a"), item("b"), item("held", hold_secs=60)])
+    await spool.take(2)
+    await spool.retry_later(ids[:2])
+    assert await spool.replay([ids[0], ids[2]]) == 1
     assert await spool.replay(None) == 1
 
     rows = await spool.take(10)
 
-    assert [(row.publication.message_id, row.possibly_sent) for row in rows] == [("a", True), ("b", True), ("c", False)]
+    assert [(row.publication.message_id, row.possibly_sent) for row in rows] == [("a", False), ("b", False)]
 
 
 async def test_nothing_is_done_for_nothing(spool: Spool) -> None:
