@@ -36,7 +36,8 @@ CREATE TABLE IF NOT EXISTS quarantine (
   reason TEXT NOT NULL, note TEXT NOT NULL, times INTEGER NOT NULL, first_at REAL NOT NULL, last_at REAL NOT NULL,
   raw BLOB NOT NULL, body BLOB NOT NULL
 );
-CREATE INDEX IF NOT EXISTS to_redrive ON quarantine (id) WHERE state = 'redrive'
+CREATE INDEX IF NOT EXISTS to_redrive ON quarantine (id) WHERE state = 'redrive';
+CREATE TABLE IF NOT EXISTS original (id INTEGER PRIMARY KEY, body BLOB NOT NULL)
 """
 _COLUMNS = "id, state, channel, reason, note, times, first_at, last_at, length(body)"
 _LIST = f"""
@@ -54,6 +55,8 @@ UPDATE quarantine SET times = times + 1, last_at = ?, reason = ?,
                       state = CASE WHEN state = 'redrive' THEN state ELSE 'kept' END
 WHERE id = ?
 """
+_KEEP_ORIGINAL = "INSERT OR IGNORE INTO original SELECT id, body FROM quarantine WHERE id = ? AND state = 'kept'"
+_MEND = "UPDATE quarantine SET body = ?, note = ?, last_at = ? WHERE id = ? AND state = 'kept'"
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(RawEvent).decode
 
@@ -140,6 +143,28 @@ class Quarantine:
         """Return a row with the delivery (or item) as it came, or None."""
         return next(iter(self._full("id = ?", number)), None)
 
+    def original(self, number: int) -> bytes | None:
+        """Return the bytes as they came of a row that was mended, or None."""
+        row = self._db.reader.execute("SELECT body FROM original WHERE id = ?", (number,)).fetchone()
+        return bytes(row[0]) if row else None
+
+    def mentions(self, text: str, limit: int = 10) -> Sequence[tuple[Quarantined, RawEvent]]:
+        """Return rows whose bytes contain `text`, newest first; reads the whole file."""
+        return self._full("instr(body, ?) ORDER BY id DESC LIMIT ?", text.encode(), limit)
+
+    async def mend(self, number: int, body: bytes) -> bool:
+        """Replace the bytes of a row that is kept, and keep the original beside it; tells whether there is such a row.
+
+        The same bad bytes are still known when they come again.
+        """
+        values = (body, "mended by hand", self._clock(), number)
+
+        def job(db: sqlite3.Connection) -> bool:
+            db.execute(_KEEP_ORIGINAL, (number,))
+            return db.execute(_MEND, values).rowcount > 0
+
+        return await self._db.write(job)
+
     async def request_redrive(self, ids: Iterable[int] | None) -> int:
         """Ask the gateway to decode rows (None: all that are kept) again; returns how many it will."""
         return await self._mark("redrive", ids, ("kept",))
@@ -163,7 +188,13 @@ class Quarantine:
         """Delete redriven and discarded rows untouched for so long; returns how many."""
         query = "DELETE FROM quarantine WHERE state IN ('redriven', 'discarded') AND last_at < ?"
         before = self._clock() - older_than_secs
-        return await self._db.write(lambda db: db.execute(query, (before,)).rowcount)
+
+        def job(db: sqlite3.Connection) -> int:
+            swept = db.execute(query, (before,)).rowcount
+            db.execute("DELETE FROM original WHERE id NOT IN (SELECT id FROM quarantine)")
+            return swept
+
+        return await self._db.write(job)
 
     def waiting(self) -> int:
         """Count rows that nobody dealt with."""
@@ -180,9 +211,9 @@ class Quarantine:
             raise Busy(30.0, f"{self._path} has reached {self._max_bytes} bytes: re-drive or discard what is in it")
         return int(db.execute(_ADD, values).lastrowid or 0), True
 
-    def _full(self, where: str, value: int) -> Sequence[tuple[Quarantined, RawEvent]]:
+    def _full(self, where: str, *values: int | str | bytes) -> Sequence[tuple[Quarantined, RawEvent]]:
         query = f"SELECT {_COLUMNS}, raw, body FROM quarantine WHERE {where}"  # noqa: S608 -- constants of this class
-        found = self._db.reader.execute(query, (value,)).fetchall()
+        found = self._db.reader.execute(query, values).fetchall()
         return [(Quarantined(*row[:-2]), msgspec.structs.replace(_decode(row[-2]), body=row[-1])) for row in found]
 
     async def _mark(self, state: State, ids: Iterable[int] | None, of: Sequence[State]) -> int:

@@ -197,3 +197,44 @@ async def test_closed_file_is_busy(quarantine: Quarantine) -> None:
 
     with pytest.raises(Busy):
         await quarantine.add(delivery(), b"", "", item=False)
+
+
+async def test_mended_row_is_redriven_with_the_new_bytes_and_the_original_stays(quarantine: Quarantine) -> None:
+    number, _ = await quarantine.add(delivery(), b"bad", "no id", item=True)
+
+    assert await quarantine.mend(number, b"better")
+    assert await quarantine.mend(number, b"good")
+
+    await quarantine.request_redrive([number])
+    ((row, raw),) = quarantine.pending()
+    assert (raw.body, raw.item, row.note) == (b"good", True, "mended by hand")
+    assert quarantine.original(number) == b"bad"
+    assert await quarantine.add(delivery(), b"bad", "no id", item=True) == (number, False)
+
+
+async def test_only_a_row_that_is_kept_can_be_mended(quarantine: Quarantine) -> None:
+    number, _ = await quarantine.add(delivery(), b"bad", "", item=False)
+    await quarantine.discard([number])
+
+    assert not await quarantine.mend(number, b"good")
+    assert not await quarantine.mend(999, b"good")
+    assert quarantine.original(number) is None
+
+
+async def test_original_is_swept_with_its_row(quarantine: Quarantine, clock: Clock) -> None:
+    number, _ = await quarantine.add(delivery(), b"bad", "", item=False)
+    await quarantine.mend(number, b"good")
+    await quarantine.discard([number])
+    clock.now += 100
+
+    await quarantine.sweep(50)
+
+    assert quarantine.original(number) is None
+
+
+async def test_rows_are_found_by_what_is_in_them(quarantine: Quarantine) -> None:
+    for body in (b'{"id": "o-17"}', b"\xff o-17 \x00", b'{"id": "o-1"}'):
+        await quarantine.add(delivery(), body, "", item=False)
+
+    assert [row.id for row, _ in quarantine.mentions("o-17")] == [2, 1]
+    assert quarantine.mentions("o-18") == []
