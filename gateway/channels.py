@@ -181,6 +181,7 @@ class Channels:
                 drain_secs=core.settings.gateway.drain_secs,
                 strict=core.settings.dedup.when_down == "refuse",
                 blobs=core.blobs,
+                journal=core.journal,
                 link=media_link(
                     core.blobs, core.settings.http.public_url or f"http://{core.settings.http.listen}", core.clock
                 ),

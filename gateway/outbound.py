@@ -27,6 +27,7 @@ from connectors.api import Blobs, Capabilities, ChannelConfig, Connector
 from connectors.registry import capabilities_of
 from dedup.api import Deduplicator
 from gateway.broker.api import Broker, BrokerUnavailable, Consumer, Delivery
+from gateway.journal import Journal
 from gateway.limits import Backoff, Breaker, Gate, Lanes, State, Timing
 from gateway.outbound_actions import Actions, Link
 from gateway.outbound_desk import Desk
@@ -75,6 +76,7 @@ class Extras(Struct, frozen=True, kw_only=True):
         strict: see `Desk`.
         blobs: for `media.get`.
         link: for `media.get`.
+        journal: for `omnigate why`.
         breaker_threshold: failures in a row after which sending is suspended.
         breaker_secs: for how long, the first time; doubles up to `breaker_cap_secs`.
     """
@@ -84,6 +86,7 @@ class Extras(Struct, frozen=True, kw_only=True):
     strict: bool = False
     blobs: Blobs | None = None
     link: Link | None = None
+    journal: Journal | None = None
     breaker_threshold: int = 5
     breaker_secs: float = 5.0
     breaker_cap_secs: float = 300.0
@@ -148,7 +151,7 @@ class Outbound:
             strict=extras.strict,
             sender=self._sender,
             memory=Memory(dedup, keep_secs=options.dedup_window_secs or extras.keep_secs),
-            reports=Reports(self._broker, timing=extras.timing, log=self._log),
+            reports=Reports(self._broker, timing=extras.timing, log=self._log, journal=extras.journal),
             lanes=Lanes(),
             meters=self._intake.meters,
             backoff=extras.backoff,

@@ -14,6 +14,7 @@ from typing import Literal
 from structlog.typing import FilteringBoundLogger
 
 from gateway.broker.api import COMMANDS, DEAD, Broker, Delivery, Outcome, Publication
+from gateway.journal import Entry, Journal
 from gateway.limits import Backoff, Timing
 from gateway.outbound_memory import Ending
 from normalizer import ids, rpc
@@ -38,10 +39,16 @@ class Reports:
     """Publishes for one channel, or for `gw.rpc`."""
 
     def __init__(
-        self, broker: Broker, *, timing: Timing, log: FilteringBoundLogger, backoff: Backoff | None = None
+        self,
+        broker: Broker,
+        *,
+        timing: Timing,
+        log: FilteringBoundLogger,
+        backoff: Backoff | None = None,
+        journal: Journal | None = None,
     ) -> None:
-        """Publish through `broker`."""
-        self._broker, self._timing, self._log = broker, timing, log
+        """Publish through `broker`; note every `message.status` in `journal`."""
+        self._broker, self._timing, self._log, self._journal = broker, timing, log, journal
         self._backoff = backoff or Backoff(base=0.2, cap=10.0)
 
     async def answer(self, delivery: Delivery, body: bytes) -> bool:
@@ -142,6 +149,9 @@ class Reports:
             idempotency_key=idempotency_key,
         )
         await self.event("message.status", params, key, conversation_id=conversation)
+        if self._journal is not None:
+            detail = status if error is None else f"{status}: {error.code}"
+            self._journal.append([_entry(params, detail, self._timing.wall())])
 
     async def settle(self, publication: Publication, *, refusals: int | None = None) -> bool:
         """Publish until the broker confirms; False after so many `refusals` by a broker that is ready."""
@@ -172,6 +182,19 @@ class Reports:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._timing.wall(), UTC)
+
+
+def _entry(params: StatusParams, detail: str, now: float) -> Entry:
+    return Entry(
+        ts=now,
+        channel=params.channel.id,
+        event_id=params.event_id,
+        message_id=params.message.id or "",
+        provider_id=params.message.provider_id or "",
+        method="message.status",
+        verdict="published",
+        detail=detail,
+    )
 
 
 def _status_error(error: RpcError) -> StatusError:
