@@ -29,14 +29,19 @@ Exit status: 0 done, 1 failed, 2 wrong usage.
 "omnigate COMMAND --help" tells more.
 """
 
-SERVING, ASKING, MENDING = Group("Serve", sort_key=1), Group("Use", sort_key=2), Group("Configure", sort_key=3)
+SERVING, ASKING = Group("Serve", sort_key=1), Group("Use", sort_key=2)
+KEEPING, MENDING = Group("Look after", sort_key=3), Group("Configure", sort_key=4)
 COMMANDS: tuple[tuple[str, str, Group, str], ...] = (
     ("run", "gateway.commands.run:run", SERVING, "Run the gateway; SIGTERM drains and exits, SIGHUP reloads."),
     ("init", "gateway.commands.init:init", SERVING, "Make up the demo secrets that the configuration refers to."),
     ("tail", "gateway.commands.messages:tail", ASKING, "Show what the gateway tells, one JSON object per line."),
     ("call", "gateway.commands.messages:call", ASKING, "Ask the gateway: any request of the message model."),
-    ("send", "gateway.commands.messages:send", ASKING, "Send a text on a channel."),
+    ("send", "gateway.commands.send:send", ASKING, "Send a text on a channel."),
+    ("why", "gateway.commands.why:why", KEEPING, "Tell what happened to a message, and where it is now."),
+    ("channels", "gateway.commands.channels:channels", KEEPING, "List the channels and how they are."),
     ("simulate", "gateway.commands.simulate:app", ASKING, "Send signed provider traffic to a running gateway."),
+    ("spool", "gateway.commands.spool:app", KEEPING, "List, replay or drop what waits for the broker."),
+    ("quarantine", "gateway.commands.quarantine:app", KEEPING, "Look at what was not understood, try it again."),
     ("check", "gateway.commands.check:check", MENDING, "Report every problem of the configuration, or try a payload."),
     ("schema", "gateway.commands.schema:schema", MENDING, "Print a generated schema: config, messages or asyncapi."),
 )

@@ -13,7 +13,8 @@ from gateway.broker.api import Broker, NoSuchQueue
 from gateway.broker.topology import command_key
 from gateway.commands.console import Failure
 from normalizer import rpc
-from normalizer.methods import REQUESTS, Params
+from normalizer.methods import REQUESTS, Params, SendParams
+from normalizer.model import MessageRef
 from normalizer.rpc import Response, RpcError
 
 OWN_NOUNS = frozenset({"channel", "quarantine", "gateway"})
@@ -38,32 +39,56 @@ async def call(broker: Broker, method: str, params_json: str, timeout: float, *,
         TimeoutError: no answer in time.
         BrokerUnavailable: the broker is away.
     """
+    return _show(await ask(broker, method, params_json, timeout), out or sys.stdout)
+
+
+async def ask(broker: Broker, method: str, params_json: str, timeout: float) -> Response:  # noqa: ASYNC109 -- as above
+    """Ask for `method` and return the answer; see `call` for the arguments and what it raises."""
     channel = _channel(method, check(method, params_json))
     body = rpc.request(method, msgspec.Raw(_text(params_json).encode()), "cli-" + secrets.token_hex(8))
     try:
-        answer = rpc.parse_response(
-            await broker.call(command_key(method, channel), body, method=method, timeout=timeout)
-        )
+        return rpc.parse_response(await broker.call(command_key(method, channel), body, method=method, timeout=timeout))
     except NoSuchQueue as exc:
         where = f"there is no channel {channel!r}, or its" if channel else "the"
         raise Failure(f"{where} gateway has never run on this broker") from exc
     except RpcError as exc:
         raise Failure(str(exc)) from exc
-    return _show(answer, out or sys.stdout)
 
 
 async def send(
     broker: Broker,
     *,
     channel: str,
-    to: str,
     text: str,
     timeout: float,  # noqa: ASYNC109 -- handed to the broker
     out: TextIO | None = None,
+    to: str | None = None,
+    conversation: str | None = None,
+    reply_to: str | None = None,
+    idempotency_key: str | None = None,
 ) -> int:
-    """Send a plain text: short for ``call message.send``; see `call`."""
-    params = msgspec.json.encode({"channel": channel, "to": to, "text": text}).decode()
-    return await call(broker, "message.send", params, timeout, out=out)
+    """Send a plain text: short for ``call message.send``; see `call` and `SendParams`.
+
+    Args:
+        broker: see `call`.
+        channel: id of the channel.
+        text: what to say.
+        timeout: see `call`.
+        out: see `call`.
+        to: address of the recipient; or
+        conversation: id of an earlier conversation.
+        reply_to: the provider's id of the message that is answered.
+        idempotency_key: the same key is the same message.
+    """
+    params = SendParams(
+        channel=channel,
+        to=to,
+        conversation=conversation,
+        text=text,
+        reply_to=None if reply_to is None else MessageRef(provider_id=reply_to),
+        idempotency_key=idempotency_key,
+    )
+    return await call(broker, "message.send", msgspec.json.encode(params).decode(), timeout, out=out)
 
 
 def check(method: str, params_json: str) -> Params:

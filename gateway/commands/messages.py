@@ -59,24 +59,3 @@ async def call(
     """
     async with connected(config) as broker:
         return await asking.call(broker, method, params, timeout)
-
-
-async def send(
-    *,
-    channel: str,
-    to: str,
-    text: str,
-    config: Config = None,
-    timeout: Seconds = TIMEOUT_SECS,  # noqa: ASYNC109 -- of the request
-) -> int:
-    """Send a text: short for `omnigate call message.send`.
-
-    Args:
-        channel: id of the channel.
-        to: address of the recipient or of the conversation, as the channel writes it.
-        text: what to say.
-        config: the configuration.
-        timeout: seconds to wait for the answer.
-    """
-    async with connected(config) as broker:
-        return await asking.send(broker, channel=channel, to=to, text=text, timeout=timeout)

@@ -72,12 +72,21 @@ def load_broker(path: Path) -> tuple[GatewaySection, BrokerSection]:
     Raises:
         SettingsError: with every problem of the two sections and of files that could not be read.
     """
+    gateway, broker = load_sections(path, "gateway", "broker")
+    return gateway, broker
+
+
+def load_sections(path: Path, *names: str) -> tuple[Any, ...]:
+    """Read some sections and nothing else, so that no secret of the others has to be at hand.
+
+    Raises:
+        SettingsError: with every problem of these sections and of files that could not be read.
+    """
     sources = read(path)
-    gateway = _section(sources, "gateway", GatewaySection)
-    broker = _section(sources, "broker", BrokerSection)
+    found = tuple(_section(sources, name, SECTIONS[name]) for name in names)
     if sources.problems:
         raise SettingsError(sources.problems)
-    return gateway, broker
+    return found
 
 
 def _kinds(sources: Sources) -> Mapping[str, Spec] | None:
