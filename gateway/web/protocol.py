@@ -40,8 +40,8 @@ class Connection(web.RequestHandler):
         self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
         """Answer what aiohttp could not read; what a client sent is nobody else's business, nor is our reason."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("a part of the answer is sent already")
+        if request.writer.output_size > 0 or request.transport is None:
+            raise ConnectionError("the client has a part of an answer already, or has gone") from exc
         if status >= 500:
             log.error("request_failed", error=type(exc).__name__, exc_info=exc)
         else:
