@@ -62,7 +62,9 @@ def configure(section: LogSection, *, node: str, worker: int | None = None) -> N
     root.handlers[:] = [handler]
     root.setLevel(level)
     # Libraries tell their retries and frames at info; they are ours to tell.
-    for name in ("aiormq", "aio_pika", "aiohttp.access", "mail.log", "asyncio", "watchfiles"):
+    for name in ("aiohttp.access", "mail.log", "asyncio", "watchfiles"):
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    for name in ("aiormq", "aio_pika"):  # log what they also raise, with tracebacks; the broker says it in one line
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(node=node, **({} if worker is None else {"worker": worker}))
