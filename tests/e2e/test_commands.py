@@ -9,6 +9,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
+
 from tests.servers.gateway import GatewayProcess, telegram_update
 from tests.servers.rabbit import RabbitServer
 from tests.servers.redis import RedisServer
@@ -46,8 +48,7 @@ def lines(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
 
 
 def ledger(gateway: GatewayProcess, channel: str = "tg") -> dict[str, int]:
-    (found,) = [item for item in lines(gateway.cli("channels", "--json")) if item["id"] == channel]
-    return found["ledger"]
+    return gateway.call("channel.get", {"channel": channel})["result"]["ledger"]
 
 
 async def until(check: Check | Callable[[], Awaitable[bool]], timeout: float = 20) -> None:
@@ -100,8 +101,6 @@ def test_what_was_not_understood_goes_on_its_way_once_it_is_mended(make_gateway:
     )
     (shown,) = lines(gateway.cli("quarantine", "show", str(oldest["id"])))
     assert json.loads(shown["body"]) == renamed
-    (kept,) = lines(gateway.cli("why", "o-2"))
-    assert kept["quarantine"]["id"] == oldest["id"]
 
     early = gateway.cli("quarantine", "redrive", str(oldest["id"]))
     assert (early.returncode, json.loads(early.stdout)["state"]) == (1, "kept")
@@ -115,18 +114,17 @@ def test_what_was_not_understood_goes_on_its_way_once_it_is_mended(make_gateway:
 
     told = lines(gateway.cli("tail", "--from-start", "--method", "message.received", "--count", "3"))
     assert [event["params"]["message"]["text"] for event in told] == ["one", "two", "three"]
-    assert lines(gateway.cli("why", "o-3"))[0]["verdict"] == "published"
     books = ledger(gateway, "shop")
     assert books["received"] == sum(count for name, count in books.items() if name != "received"), books
 
 
+@pytest.mark.slow
 async def test_a_broker_that_is_away_fills_the_spool_and_a_drop_balances(
     make_gateway: MakeGateway, make_rabbit: Callable[[], RabbitServer], make_redis: Callable[[], RedisServer]
 ) -> None:
     rabbit, redis = make_rabbit(), make_redis()
     gateway = await asyncio.to_thread(started, make_gateway, broker=rabbit.url, dedup=redis.url)
     assert gateway.post_update(telegram_update(1)) == 200
-    assert [entry.get("verdict") for entry in lines(gateway.cli("why", "1"))] == ["published", None]
     rabbit.settle()
     rabbit.kill()
     await until(lambda: not gateway.total("gateway_broker_up"))
@@ -135,8 +133,6 @@ async def test_a_broker_that_is_away_fills_the_spool_and_a_drop_balances(
 
     rows = lines(gateway.cli("spool", "list"))
     assert [row["channel"] for row in rows] == ["tg"] * 4
-    *_, now = lines(gateway.cli("why", "2"))
-    assert [row["id"] for row in now["now"]["spool"]] == [rows[0]["id"]]
 
     dropped = gateway.cli("spool", "drop", "--id", str(rows[0]["id"]), "--id", str(rows[2]["id"]), "--yes")
     assert dropped.returncode == 0
@@ -173,8 +169,6 @@ def test_drop_while_the_gateway_is_down_leaves_the_next_ledger_alone(make_gatewa
     assert gateway.total("gateway_received_messages_total", channel="tg") == 1
     assert gateway.total("gateway_spooled_messages", channel="tg") == 1
     assert gateway.total("gateway_ignored_messages_total", channel="tg") == 0
-    away = gateway.cli("spool", "list", "--channel", "nowhere")
-    assert (away.returncode, away.stdout) == (0, "")
 
 
 def test_channels_tell_how_they_are(make_gateway: MakeGateway) -> None:
@@ -233,7 +227,6 @@ def test_without_a_gateway_every_command_says_what_to_do(make_gateway: MakeGatew
     asked = gateway.cli("channels", "--timeout", "0.5")
     assert (asked.returncode, asked.stdout) == (1, "")
     assert asked.stderr.startswith("omnigate: no gateway answered within 0.5 s; start it with `omnigate run`")
-    assert lines(gateway.cli("spool", "list")) == []
     marked = gateway.cli("quarantine", "redrive", "--all")
     assert (marked.returncode, marked.stdout) == (0, "")
     assert marked.stderr == "no running gateway took 1 row up: it will be done when the gateway runs\n"
