@@ -20,6 +20,7 @@ from connectors.api import Delivery, HttpConnector, Reply
 from gateway.settings.model import HttpSection
 from gateway.web.address import BACKLOG, bind, client_address, parse_networks
 from gateway.web.protocol import Connections, hide_versions
+from gateway.web.quick import Quick, quick
 
 log = structlog.get_logger(__name__)
 
@@ -112,11 +113,11 @@ class PublicServer:
         finally:
             if protocol.transport is not None:
                 idle[protocol] = None
-        if self._ending:
+        if self._ending and not isinstance(response, Quick):
             response.force_close()
         return response
 
-    async def _answer(self, request: BaseRequest) -> web.Response:
+    async def _answer(self, request: BaseRequest) -> web.StreamResponse:
         path = request.rel_url.raw_path
         try:
             if path.startswith(PREFIX):
@@ -144,7 +145,7 @@ class PublicServer:
             raise RefusedRequest(404, "unknown channel")
         return endpoint
 
-    async def _serve(self, request: BaseRequest, handle: Mount, rest: str, body: bytes) -> web.Response:
+    async def _serve(self, request: BaseRequest, handle: Mount, rest: str, body: bytes) -> web.StreamResponse:
         headers = request.headers
         reply = await handle(
             Delivery(
@@ -159,7 +160,7 @@ class PublicServer:
                 ),
             )
         )
-        return web.Response(
+        return (None if self._ending else quick(request, reply)) or web.Response(
             status=reply.status, body=reply.body, content_type=reply.content_type, headers=reply.headers or None
         )
 

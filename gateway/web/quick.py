@@ -1,0 +1,66 @@
+"""The answer that nearly every delivery gets, rendered once.
+
+An `aiohttp.web.Response` costs about 15 µs to make, prepare and write, a seventh of all the gateway does for a
+delivery; the same short "200" is nothing but constant bytes and a date. Whatever is out of the ordinary (another
+protocol version, a connection that ends, a client that does not read its answers) gets a real `Response`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from aiohttp import HttpVersion11, web
+from aiohttp.helpers import rfc822_formatted_time
+from aiohttp.web_request import BaseRequest
+from typing_extensions import override
+
+from connectors.api import Reply
+
+BODY_MAX = 64
+UNREAD_MAX = 16_384
+"""Bytes of answers a client has not read; beyond it aiohttp's own writer waits for it."""
+
+
+class Quick(web.StreamResponse):
+    """A constant answer on a connection that stays open; one object serves every request."""
+
+    def __init__(self, body: bytes, content_type: str) -> None:
+        """Render all but the date."""
+        super().__init__(status=200)
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\nServer: omnigate\r\n"
+        self._before, self._after = f"{head}Date: ".encode(), b"\r\n\r\n" + body
+
+    @property
+    @override
+    def keep_alive(self) -> bool:
+        """Always: `quick` gives it to no other connection."""
+        return True
+
+    @override
+    async def prepare(self, request: BaseRequest) -> None:
+        """Write it; raises `ConnectionResetError` when the client has gone."""
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the client has gone")
+        transport.write(self._before + rfc822_formatted_time().encode() + self._after)
+
+    @override
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Do nothing: it is written."""
+
+
+@lru_cache(maxsize=64)
+def _rendered(body: bytes, content_type: str) -> Quick:
+    return Quick(body, content_type)
+
+
+def quick(request: BaseRequest, reply: Reply) -> Quick | None:
+    """Return the rendered answer, where there is nothing special about request and reply."""
+    if reply.status != 200 or reply.headers or len(reply.body) > BODY_MAX:
+        return None
+    if request.version != HttpVersion11 or request.method == "HEAD" or not request.keep_alive:
+        return None
+    transport = request.transport
+    if transport is None or transport.get_write_buffer_size() > UNREAD_MAX:
+        return None
+    return _rendered(reply.body, reply.content_type)
