@@ -16,6 +16,7 @@ from gateway import telemetry
 from gateway.broker.api import Broker, Outcome, Publication
 from gateway.journal import Entry, Journal
 from gateway.spool import Row, Spool
+from gateway.spooling import OWN
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +40,7 @@ class Drain:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        if not self._began:  # not again after a failure: this process's ledger has these rows already
+        if not self._began and telemetry.first_life():  # else the ledger has these rows already
             await self._carry_over()
             self._began = True
         async with asyncio.TaskGroup() as group:
@@ -96,10 +97,14 @@ class Drain:
     async def _carry_over(self) -> None:
         """Receive again what a former process left behind, so that the ledger balances in this one."""
         for (channel, kind), rows in (await self._spool.take_stock()).items():
+            if channel == OWN:
+                continue
             telemetry.RECEIVED.labels(channel, kind).inc(rows)
             telemetry.SPOOLED.labels(channel, kind).inc(rows)
 
     def _count(self, row: Row) -> None:
+        if row.channel == OWN:
+            return
         labels = (row.channel, str(row.publication.headers.get("channel_type", "")))
         telemetry.PUBLISHED.labels(*labels).inc()
         telemetry.SPOOLED.labels(*labels).dec()
@@ -109,6 +114,8 @@ class Drain:
         while True:
             self._gauge()
             for (channel, kind), rows in (await self._spool.take_dropped()).items():
+                if channel == OWN:
+                    continue
                 telemetry.IGNORED.labels(channel, kind, "dropped").inc(rows)
                 telemetry.SPOOLED.labels(channel, kind).dec(rows)
             await asyncio.sleep(GAUGE_SECS)

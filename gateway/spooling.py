@@ -15,6 +15,10 @@ from gateway.tickets import Stage, Ticket, Verdict
 log = structlog.get_logger(__name__)
 
 
+OWN = ""
+"""Stands for the channel of rows that are not in the ledger: what the gateway itself tells."""
+
+
 class Spooling:
     """Writes tickets to the spool in one fsync per group.
 
@@ -132,7 +136,7 @@ def _item(ticket: Ticket, hold_secs: float) -> SpoolItem:
         raise AssertionError("a ticket is rendered before it is spooled")
     return SpoolItem(
         publication=ticket.publication,
-        channel=ticket.event.params.channel.id,
+        channel=ticket.event.params.channel.id if ticket.waiter is not None else OWN,
         conversation=ticket.conversation,
         hold_secs=hold_secs if ticket.held else 0.0,
         redelivery=ticket.lost and not ticket.held,

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from pathlib import Path
 
 import structlog
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -129,6 +130,21 @@ def _registry() -> CollectorRegistry:
 def exposition() -> tuple[bytes, str]:
     """Render all metrics in the Prometheus text format, with its content type."""
     return generate_latest(_registry()), CONTENT_TYPE_LATEST
+
+
+def first_life() -> bool:
+    """Tell, once for all processes whose numbers are summed, that nothing was counted before.
+
+    A worker that is restarted while others live goes on with the same ledger.
+    """
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder is None:
+        return True
+    try:
+        (Path(folder) / "begun").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 def ledger() -> dict[str, dict[str, int]]:

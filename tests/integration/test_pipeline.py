@@ -227,3 +227,18 @@ async def test_a_claim_left_by_a_dead_worker_is_taken_over_and_the_message_marke
 
     (params,) = await empty_queue(rabbit_url)
     assert params["dedup"]["redelivery"] == 1
+
+
+async def test_what_the_gateway_itself_tells_stands_in_no_ledger_even_when_it_is_spooled(tmp_path, make_rabbit):
+    server: RabbitServer = make_rabbit()
+    async with rig(tmp_path, broker_url=server.url) as it:
+        server.settle()
+        server.kill()
+        await it.until(lambda: not it.broker.ready)
+        await it.give(0, body=b"not JSON")  # quarantined, and told with an event of its own
+        await it.until(lambda: it.spool.stats().rows == 1)
+        server.start()
+        await it.until(lambda: it.spool.stats().rows == 0)
+
+        assert (it.count("received"), it.count("quarantined")) == (1, 1)
+        assert (it.count("published"), it.count("spooled")) == (0, 0)
