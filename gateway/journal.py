@@ -145,7 +145,7 @@ def _search_file(path: Path, wanted: str, limit: int) -> Iterator[Entry]:
             return
         with closing(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)) as data:
             starts = {start for text in ids for start in _lines_with(data, _encode(text), limit)}
-            for start in sorted(starts, reverse=True)[:limit]:
+            for start in sorted(starts)[-limit:]:
                 end = data.find(b"\n", start)
                 with suppress(msgspec.DecodeError):  # a torn line
                     entry = _decode(data[start : end if end >= 0 else size])

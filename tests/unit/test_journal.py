@@ -162,3 +162,13 @@ def test_full_disk_tears_one_line_and_later_ones_are_whole(journal: Journal, fol
     assert search(folder, "21") == [entry(21)]
     assert search(folder, "1") == [entry(1)]
     assert next(folder.iterdir()).stat().st_size > 700
+
+
+def test_entries_of_the_same_moment_are_found_in_the_order_they_were_written(tmp_path):
+    journal = Journal(tmp_path, worker=0, keep_days=1)
+    journal.append(
+        [Entry(ts=1.0, channel="c", event_id="evt_1", verdict=verdict) for verdict in ("published", "duplicate")]
+    )
+    journal.close()
+
+    assert [entry.verdict for entry in search(tmp_path, "evt_1")] == ["published", "duplicate"]
