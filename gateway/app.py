@@ -231,8 +231,8 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 def _reason(exc: BaseException, settings: Settings) -> str:
     if isinstance(exc, sqlite3.Error):
         return f"cannot use the files in {settings.gateway.data_dir} (gateway.data_dir): {exc}"
-    if isinstance(exc, OSError) and exc.filename and exc.strerror:
-        return f"{exc.filename}: {exc.strerror}"
+    if isinstance(exc, OSError) and exc.strerror:
+        return f"{exc.filename}: {exc.strerror}" if exc.filename else exc.strerror
     return str(exc)
 
 
