@@ -55,24 +55,10 @@ def telegram(
         malformed: add an unreadable body for every ten updates.
         retry: send again after anything but 2xx, as Telegram does.
     """
+    given = _rest(locals(), "config", "url", "channel")
     settings = load(find(config)).settings
     chosen = choose(settings, "telegram", channel)
-    return provider.command(
-        url=url or web_url(settings),
-        channel=chosen.id,
-        secret=secret_of(chosen),
-        count=count,
-        text=text,
-        kind=kind,
-        chats=chats,
-        first=first,
-        rate=rate,
-        connections=connections,
-        duplicates=duplicates,
-        reorder=reorder,
-        malformed=malformed,
-        retry=retry,
-    )
+    return provider.command(url=url or web_url(settings), channel=chosen.id, secret=secret_of(chosen), **given)
 
 
 @app.command
@@ -117,21 +103,12 @@ def email(
         starttls: encrypt the connection.
         retry: send again after 4xx and lost connections, as mail servers do.
     """
+    given = _rest(locals(), "config", "listen", "channel", "to")
     options: Any = choose(load(find(config)).settings, "email", channel).options
-    return mail.command(
-        listen=listen or reachable(options.smtp.listen, "--listen"),
-        to=to or options.addresses[0].replace("*", "support"),
-        sender=sender,
-        subject=subject,
-        text=text,
-        html=html,
-        attach=attach,
-        message_id=message_id,
-        reply_to=reply_to,
-        file=file,
-        count=count,
-        duplicates=duplicates,
-        malformed=malformed,
-        starttls=starttls,
-        retry=retry,
-    )
+    where = listen or reachable(options.smtp.listen, "--listen")
+    return mail.command(listen=where, to=to or options.addresses[0].replace("*", "support"), **given)
+
+
+def _rest(options: dict[str, Any], *without: str) -> dict[str, Any]:
+    """Return the options that the simulator itself takes."""
+    return {name: value for name, value in options.items() if name not in without}

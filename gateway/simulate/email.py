@@ -151,7 +151,7 @@ def command(
     starttls: bool = False,
     retry: bool = True,
 ) -> int:
-    """Send mails to a running gateway, again where it asks for it.
+    """Send mails to a running gateway, again where it asks for it; returns 0 if all were accepted, else 1.
 
     Args:
         listen: where the gateway takes mail, such as 127.0.0.1:2525.
@@ -169,9 +169,6 @@ def command(
         malformed: add a mail that is hardly one.
         starttls: encrypt the connection.
         retry: send again after 4xx and lost connections, as mail servers do.
-
-    Returns:
-        0 if everything was accepted, else 1.
     """
     server = Server.at(listen, starttls=starttls, attempts=ATTEMPTS if retry else 1)
 
