@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 
 import structlog
 from msgspec.structs import replace
@@ -15,12 +14,12 @@ from gateway.pipeline import Pipeline
 from gateway.quarantine import Quarantine
 from gateway.telemetry import Meters
 from gateway.tickets import Ticket, Waiter
-from normalizer import build
+from normalizer import build, ids
 from normalizer.codecs.api import Codec
 from normalizer.errors import MalformedPayload
 from normalizer.model import ChannelRef, MessageParams, QuarantinedParams
 from normalizer.parts import Unsupported
-from normalizer.raw import BadItem, Event, Ignored, RawEvent
+from normalizer.raw import BadItem, Decoded, Event, Ignored, RawEvent
 
 log = structlog.get_logger(__name__)
 
@@ -89,12 +88,12 @@ class Intake:
         bad = [item.reason for item in items if isinstance(item, BadItem)]
         if bad:
             return "; ".join(bad)
-        await self._take([item for item in items if isinstance(item, Event)], raw, self._loop.time())
+        await self._deliver(items, raw, self._loop.time())
         return None
 
     def tell(self, event: Event) -> None:
         """Publish what the gateway itself has to say about this channel."""
-        self._pipeline.submit([Ticket(event, self.meters, None, self._keep)], None)
+        self._pipeline.submit([Ticket(event, self.meters, None, self._keep)])
 
     async def _accept(self, raw: RawEvent, started: float) -> Receipt:
         try:
@@ -104,35 +103,40 @@ class Intake:
                 raise
             await self._keep_bad(raw, raw.body, str(exc), item=raw.item)
             return Receipt.QUARANTINED
+        return await self._deliver(items, raw, started)
+
+    async def _deliver(self, items: list[Decoded], raw: RawEvent, started: float) -> Receipt:
+        """Bring every item to where it is safe; the good ones first, so that nothing keeps them back."""
         events = [item for item in items if type(item) is Event]
-        receipt = Receipt.IGNORED
-        if len(events) < len(items):
-            receipt = await self._set_aside(raw, items)
         if not events:
-            return receipt
-        return await self._take(events, raw, started)
-
-    async def _set_aside(self, raw: RawEvent, items: Iterable[object]) -> Receipt:
-        receipt = Receipt.IGNORED
-        for item in items:
-            if isinstance(item, Ignored):
-                self.meters.received.inc()
-                self.meters.ignored(item.reason)
-            elif isinstance(item, BadItem):
-                await self._keep_bad(raw, item.body, item.reason, item=True)
-                receipt = Receipt.QUARANTINED
-        return receipt
-
-    async def _take(self, events: list[Event], raw: RawEvent, started: float) -> Receipt:
+            return await self._set_aside(raw, items)
         if self._config.keep_raw or any(_unsupported(event) for event in events):
             events = await self._with_raw(events, raw)
         waiter = Waiter(self._loop, len(events), started + self._config.ack_deadline_secs)
-        self._pipeline.submit([Ticket(event, self.meters, waiter, self._keep) for event in events], waiter)
         try:
+            self._pipeline.submit([Ticket(event, self.meters, waiter, self._keep) for event in events])
+            if len(events) < len(items):
+                await self._set_aside(raw, items)
             await waiter.future
         finally:
-            self._pipeline.done(waiter)
+            waiter.close()
         return Receipt.ACCEPTED if waiter.fresh else Receipt.DUPLICATE
+
+    async def _set_aside(self, raw: RawEvent, items: list[Decoded]) -> Receipt:
+        ignored = [item for item in items if isinstance(item, Ignored)]
+        for item in ignored:
+            self.meters.received.inc()
+            self.meters.ignored(item.reason)
+        bad = [item for item in items if isinstance(item, BadItem)]
+        if not bad:
+            return Receipt.IGNORED
+        try:
+            async with asyncio.TaskGroup() as group:  # together: they share one fsync
+                for one in bad:
+                    group.create_task(self._keep_bad(raw, one.body, one.reason, item=True))
+        except* Busy as refusals:
+            raise Busy(30.0, "quarantine has no room") from refusals
+        return Receipt.QUARANTINED
 
     async def _with_raw(self, events: list[Event], raw: RawEvent) -> list[Event]:
         ref = await self._blobs.put(raw.body)
@@ -157,8 +161,8 @@ class Intake:
                 raw,
                 "message.quarantined",
                 QuarantinedParams,
-                native_id=str(row),
-                scope="quarantine",
+                native_id=f"{row}:{raw.received_at.isoformat()}",  # told anew each time the bytes come anew
+                scope=ids.digest(body.hex()),
                 normalizer=self._codec.version,
                 quarantine_id=row,
                 reason=reason,

@@ -12,7 +12,7 @@ them, so that order holds.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -24,14 +24,14 @@ from gateway.journal import Journal
 from gateway.settlement import Settlement
 from gateway.spool import Spool
 from gateway.spooling import Spooling
-from gateway.tickets import Stage, Ticket, Verdict, Waiter
+from gateway.tickets import Stage, Ticket, Verdict
 
 log = structlog.get_logger(__name__)
 
 MOST = 256  # items per round trip: bounds the latency a batch adds
+GATHER_SECS = 0.001
 RETRY_SECS = 0.02  # how often a claim held elsewhere, or a conversation in the spool, is looked at again
 PATIENCE_SECS = 0.5  # how long a message waits in memory for the last spooled rows of its conversation to leave
-SWEEP_SECS = 0.25  # how often deadlines are looked at
 
 
 class Pipeline:
@@ -56,19 +56,15 @@ class Pipeline:
         self._patient: list[Ticket] = []  # behind spooled rows that the drain is about to publish
         self._live: dict[str, Ticket] = {}  # key → the ticket under way in this process
         self._sent: dict[Publication, Ticket] = {}
-        self._waiters: dict[Waiter, None] = {}
+        self._flying: Counter[str] = Counter()  # conversation → messages whose outcome is open
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._settlement = Settlement(journal=journal, clock=clock, forget=self._forget, wake=self._wake.set)
         self._spooling = Spooling(spool, self._settlement, hold_secs=lease_secs)
         self._dedup_ok = True
 
-    # What connectors' deliveries come in by.
-
-    def submit(self, tickets: Sequence[Ticket], waiter: Waiter | None) -> None:
-        """Take responsibility for decoded items; `waiter` learns the end, by its deadline at the latest."""
-        if waiter is not None:
-            self._waiters[waiter] = None
+    def submit(self, tickets: Sequence[Ticket]) -> None:
+        """Take responsibility for decoded items; their waiters learn the end."""
         for ticket in tickets:
             first = self._live.setdefault(ticket.key, ticket)
             if first is ticket:
@@ -78,10 +74,6 @@ class Pipeline:
             else:
                 first.followers.append(ticket)
         self._wake.set()
-
-    def done(self, waiter: Waiter) -> None:
-        """Forget a waiter whose delivery was answered."""
-        self._waiters.pop(waiter, None)
 
     @property
     def idle(self) -> bool:
@@ -103,37 +95,42 @@ class Pipeline:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._sweep(), name="pipeline-sweep")
             group.create_task(self._spooling.run(), name="pipeline-spooling")
+            self._wake.set()  # there may be work from before a failure
             while True:
                 await self._wake.wait()
-                await asyncio.sleep(0)  # one more turn of the loop: larger batches, fewer system calls
+                await asyncio.sleep(self._gathering())
                 self._wake.clear()
                 while self._fresh or self._settlement.committing:
                     await self._cycle()
 
+    def _gathering(self) -> float:
+        """Choose how long to wait for more: under load a moment, because a batch costs as much as eight items.
+
+        The load is the number of items under way; with few of them there is nobody to wait for.
+        """
+        ready = len(self._fresh) + self._settlement.committing
+        return GATHER_SECS if ready * 4 < len(self._live) else 0.0
+
     async def _sweep(self) -> None:
-        retry = 0.0
+        """Look again at what waits for another worker or for the drain."""
         while True:
-            await asyncio.sleep(RETRY_SECS if self._elsewhere or self._patient else SWEEP_SECS)
-            now = self._loop.time()
+            await asyncio.sleep(RETRY_SECS)
             if self._elsewhere:
                 again, self._elsewhere = self._elsewhere, []
                 self._fresh.extend(again)
                 self._wake.set()
             if self._patient:
                 self._send([])
-            if now >= retry:
-                retry = now + SWEEP_SECS
-                for waiter in [waiter for waiter in self._waiters if waiter.deadline <= now]:
-                    waiter.expire()
 
     async def _cycle(self) -> None:
         batch = [self._fresh.popleft() for _ in range(min(MOST, len(self._fresh)))]
         try:
             await self._work(batch)
         except Exception:
+            self._settlement.put_back()
             for ticket in batch:  # a bug must not leave keys behind that block every redelivery
                 if ticket.stage is Stage.CLAIMING:
-                    self._settlement.finish(ticket, Verdict.REFUSED)
+                    self._settlement.failed(ticket, release=True)
             raise
 
     async def _work(self, batch: list[Ticket]) -> None:
@@ -157,12 +154,11 @@ class Pipeline:
             self._settlement.finish(ticket, Verdict.DUPLICATE)
             return False
         if answer.claim is Claim.IN_FLIGHT:
-            waiter = ticket.waiter
-            if waiter is None or waiter.future.done():  # nobody waits: its holder will end it
-                self._settlement.finish(ticket, Verdict.REFUSED)
-            else:
+            if ticket.wanted:
                 ticket.stage = Stage.ELSEWHERE
                 self._elsewhere.append(ticket)
+            else:  # nobody waits any more: its holder will end it
+                self._settlement.finish(ticket, Verdict.REFUSED)
             return False
         if not self._dedup_ok and self._refuse_unchecked:
             self._settlement.failed(ticket, release=True)  # the store may have done it, and only the answer got lost
@@ -176,38 +172,53 @@ class Pipeline:
 
         They wait a moment in memory first: otherwise a busy conversation would never find its way out of the spool.
         """
-        tickets, self._patient = [*self._patient, *tickets], []
+        tickets = [*self._patient, *tickets]
         behind = self._spool.waiting({ticket.conversation for ticket in tickets if ticket.conversation})
+        self._patient = []
         ready, now = self._broker.ready, self._loop.time()
         batch: list[Publication] = []
         for ticket in tickets:
-            if not ready or self._spooling.holds(ticket.conversation):
-                self._render(ticket)
-                self._spooling.add(ticket)
-            elif ticket.conversation not in behind:
-                ticket.stage = Stage.PUBLISHING
-                item = self._render(ticket)
-                self._sent[item] = ticket
-                batch.append(item)
-            elif now < ticket.patience:
+            if self._must_wait(ticket, ready=ready, behind=behind, now=now):
+                ticket.stage = Stage.WAITING
                 self._patient.append(ticket)
-            elif ticket.patience:
-                self._render(ticket)
+                continue
+            item = self._render(ticket)
+            if item is None:
+                continue
+            if not ready or ticket.conversation in behind or self._spooling.holds(ticket.conversation):
                 self._spooling.add(ticket)
             else:
-                ticket.stage, ticket.patience = Stage.WAITING, now + PATIENCE_SECS
-                self._patient.append(ticket)
+                ticket.stage = Stage.PUBLISHING
+                self._flying[ticket.conversation] += 1
+                self._sent[item] = ticket
+                batch.append(item)
         if batch:
             self._publish(batch, now)
 
-    def _render(self, ticket: Ticket) -> Publication:
-        ticket.publication = envelope.publication(
-            ticket.event,
-            seq=ticket.seq,
-            redelivery=ticket.redelivery,
-            unchecked=ticket.unchecked,
-            timestamp=int(self._clock()),
-        )
+    def _must_wait(self, ticket: Ticket, *, ready: bool, behind: set[str], now: float) -> bool:
+        conversation = ticket.conversation
+        if not conversation or self._spooling.holds(conversation):
+            return False
+        if not ready:  # an earlier message may have to go to the spool first
+            return conversation in self._flying
+        if conversation not in behind:
+            return False
+        ticket.patience = ticket.patience or now + PATIENCE_SECS
+        return now < ticket.patience
+
+    def _render(self, ticket: Ticket) -> Publication | None:
+        try:
+            ticket.publication = envelope.publication(
+                ticket.event,
+                seq=ticket.seq,
+                redelivery=ticket.redelivery,
+                unchecked=ticket.unchecked,
+                timestamp=int(self._clock()),
+            )
+        except Exception:
+            log.exception("event_cannot_be_rendered", method=ticket.event.method)
+            self._settlement.failed(ticket, release=True)
+            return None
         return ticket.publication
 
     def _publish(self, batch: list[Publication], started: float) -> None:
@@ -220,6 +231,8 @@ class Pipeline:
     def _on_outcome(self, items: Sequence[Publication], outcome: Outcome) -> None:
         for item in items:
             ticket = self._sent[item] if outcome is Outcome.UNKNOWN else self._sent.pop(item)
+            if ticket.stage is Stage.PUBLISHING:
+                self._landed(ticket.conversation)
             if ticket.stage is not Stage.PUBLISHING:  # its answer was late: it went to the spool meanwhile
                 self._spooling.late(ticket, outcome)
             elif outcome is Outcome.CONFIRMED:
@@ -227,6 +240,11 @@ class Pipeline:
             else:
                 self._spooling.add(ticket, hold=outcome is Outcome.UNKNOWN, lost=outcome is not Outcome.REFUSED)
         self._wake.set()
+
+    def _landed(self, conversation: str) -> None:
+        self._flying[conversation] -= 1
+        if not self._flying[conversation]:
+            del self._flying[conversation]
 
     def _forget(self, ticket: Ticket, verdict: Verdict) -> list[Ticket]:
         """Take a settled ticket off the books; return its followers, which share the outcome."""

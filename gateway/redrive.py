@@ -57,5 +57,8 @@ class Redrive:
                 problem = await intake.redrive(replace(raw, channel=intake.ref))
             except Busy:
                 problem = "the gateway was busy; try again"
+            except Exception as exc:  # one row must not block the others
+                log.exception("quarantine_redrive_broke", quarantine_id=row.id)
+                problem = f"{type(exc).__name__}; see the log"
         await self._quarantine.finish(row.id, ok=problem is None, note=problem or "")
         log.info("quarantine_redriven" if problem is None else "quarantine_redrive_failed", quarantine_id=row.id)

@@ -37,9 +37,9 @@ class Settlement:
         self._unreleased: list[str] = []
 
     @property
-    def committing(self) -> bool:
-        """Whether the next cycle has something to commit or release."""
-        return bool(self._durable or self._released)
+    def committing(self) -> int:
+        """How much the next cycle has to commit or release."""
+        return len(self._durable) + len(self._released)
 
     def durable(self, ticket: Ticket, verdict: Verdict) -> None:
         """Note that an item is safe; its receipt follows the commit."""
@@ -53,6 +53,19 @@ class Settlement:
             self._released.append(ticket.key)
         self.finish(ticket, Verdict.REFUSED)
         self._wake()
+
+    def afterwards(self, ticket: Ticket, *, known: bool) -> None:
+        """End the claim of a refused delivery whose message has got an outcome after all."""
+        if known:
+            self._uncommitted.append(Done(ticket.key, ticket.keep))
+        else:
+            self._released.append(ticket.key)
+            self._wake()
+
+    def put_back(self) -> None:
+        """Undo `take_over` after a failure in between."""
+        self._durable = [*self._taken, *self._durable]
+        self._taken = []
 
     def take_over(self) -> tuple[list[Done], list[str]]:
         """Return what the next round trip shall commit and release."""
@@ -76,8 +89,9 @@ class Settlement:
 
     def drained(self, ticket: Ticket) -> None:
         """Count an item that had been spooled and was confirmed late."""
-        ticket.meters.published.inc()
-        ticket.meters.spooled.dec()
+        if ticket.waiter is not None:
+            ticket.meters.published.inc()
+            ticket.meters.spooled.dec()
         self._journal.append([entry(ticket, "drained", self._clock())])
 
     def _end(self, items: list[tuple[Ticket, Verdict]]) -> None:

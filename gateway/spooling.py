@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 
@@ -33,8 +36,8 @@ class Spooling:
         self._incoming: list[Ticket] = []
         self._travelling: Counter[str] = Counter()  # conversations with tickets on their way to the disk
         self._held: dict[int, Ticket] = {}
-        self._remove: list[int] = []
-        self._unhold: dict[bool, list[int]] = {True: [], False: []}  # possibly sent → rows
+        self._confirmed: dict[int, Ticket] = {}  # rows to remove
+        self._lifted: dict[int, bool] = {}  # rows whose hold is over → possibly sent
         self._wake = asyncio.Event()
         self.full = False
 
@@ -59,51 +62,60 @@ class Spooling:
         """Take the answer that came after the ticket was given to the spool."""
         if outcome is Outcome.UNKNOWN:
             return
-        if ticket.row is None:  # still on its way to the disk
-            ticket.late = outcome
+        if ticket.row is None:
+            if ticket.stage is Stage.SETTLED:  # there was no room for it, and its delivery was refused
+                self._settlement.afterwards(ticket, known=outcome is Outcome.CONFIRMED)
+            else:  # still on its way to the disk
+                ticket.late = outcome
             return
         if self._held.pop(ticket.row, None) is None:
             return
         if outcome is Outcome.CONFIRMED:
-            self._remove.append(ticket.row)
-            self._settlement.drained(ticket)
+            self._confirmed[ticket.row] = ticket
         else:
-            self._unhold[outcome is Outcome.LOST].append(ticket.row)
+            self._lifted[ticket.row] = outcome is Outcome.LOST
         self._wake.set()
 
     async def run(self) -> None:
         """Work until cancelled."""
-        renew = self._hold / 3
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._renew(), name="spooling-renew")
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                await self._write()
+                await self._tidy()
+
+    async def _renew(self) -> None:
+        """Renew holds in time, whatever else goes on; try again what the disk did not take."""
         while True:
-            try:
-                async with asyncio.timeout(renew):
-                    await self._wake.wait()
-            except TimeoutError:
+            await asyncio.sleep(self._hold / 3)
+            with _logged():
                 await self._spool.hold(list(self._held), self._hold)
-            self._wake.clear()
-            await self._write()
-            await self._tidy()
+            if self._confirmed or self._lifted:
+                self._wake.set()
 
     async def _write(self) -> None:
         batch, self._incoming = self._incoming, []
         if not batch:
             return
-        items = [_item(ticket, self._hold) for ticket in batch]
+        stored = False
         try:
-            rows = await self._spool.put(items)
-        except SpoolFull:
-            self._tell_full(full=True)
-            for ticket in batch:
-                # A claim whose message may have arrived is left to run out, so that the retry is marked.
-                self._settlement.failed(ticket, release=not ticket.lost)
-        else:
+            rows = await self._spool.put([_item(ticket, self._hold) for ticket in batch])
+            stored = True
             self._tell_full(full=False)
             for ticket, row in zip(batch, rows, strict=True):
                 self._stored(ticket, row)
-        for ticket in batch:
-            self._travelling[ticket.conversation] -= 1
-            if not self._travelling[ticket.conversation]:
-                del self._travelling[ticket.conversation]
+        except SpoolFull as exc:
+            self._tell_full(full=True, reason=str(exc))
+        except Exception:
+            log.exception("spool_cannot_be_written")
+        finally:  # also when cancelled: nobody may be left waiting
+            if not stored:
+                for ticket in batch:
+                    self._not_stored(ticket)
+            self._travelling.subtract(ticket.conversation for ticket in batch)
+            self._travelling = +self._travelling
 
     def _stored(self, ticket: Ticket, row: int) -> None:
         ticket.row = row
@@ -113,22 +125,43 @@ class Spooling:
             if ticket.late is not None:
                 self.late(ticket, ticket.late)
 
-    async def _tidy(self) -> None:
-        remove, self._remove = self._remove, []
-        unhold, self._unhold = self._unhold, {True: [], False: []}
-        await self._spool.remove(remove)
-        for possibly_sent, rows in unhold.items():
-            await self._spool.unhold(rows, possibly_sent=possibly_sent)
+    def _not_stored(self, ticket: Ticket) -> None:
+        if ticket.late is Outcome.CONFIRMED:
+            self._settlement.durable(ticket, Verdict.PUBLISHED)
+        else:
+            # A claim whose message may have arrived is left to run out, so that the retry is marked.
+            self._settlement.failed(ticket, release=not ticket.lost or ticket.late is Outcome.REFUSED)
 
-    def _tell_full(self, *, full: bool) -> None:
+    async def _tidy(self) -> None:
+        with _logged():  # what fails stays noted and is tried again
+            confirmed = dict(self._confirmed)
+            removed = await self._spool.remove(confirmed) if confirmed else ()
+            for row in confirmed:
+                del self._confirmed[row]
+            for row in removed:  # not those that somebody else has published and removed meanwhile
+                self._settlement.drained(confirmed[row])
+            for possibly_sent in (True, False):
+                rows = [row for row, flag in self._lifted.items() if flag is possibly_sent]
+                await self._spool.unhold(rows, possibly_sent=possibly_sent)
+                for row in rows:
+                    del self._lifted[row]
+
+    def _tell_full(self, *, full: bool, reason: str = "") -> None:
         if full != self.full:
             self.full = full
             if full:
-                log.error(
-                    "spool_full", hint="free disk space or raise gateway.spool_max_bytes; providers are told to wait"
-                )
+                log.error("spool_full", reason=reason, hint="providers are told to come again")
             else:
                 log.info("spool_has_room_again")
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    """Let a disk that cannot be written for a moment be no more than a line in the log."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as exc:
+        log.warning("spool_cannot_be_tidied", reason=str(exc))
 
 
 def _item(ticket: Ticket, hold_secs: float) -> SpoolItem:

@@ -42,12 +42,13 @@ class Stage(Enum):
 class Waiter:
     """One delivery: done when the last of its items is settled."""
 
-    __slots__ = ("deadline", "fresh", "future", "left")
+    __slots__ = ("_timer", "fresh", "future", "left")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, items: int, deadline: float) -> None:
-        """Wait for `items` tickets until `deadline` (loop time)."""
+        """Wait for `items` tickets until `deadline` (loop time), whatever becomes of the pipeline."""
         self.future: asyncio.Future[None] = loop.create_future()
-        self.left, self.deadline, self.fresh = items, deadline, False
+        self.left, self.fresh = items, False
+        self._timer = loop.call_at(deadline, self.expire)
 
     def settle(self, verdict: Verdict) -> None:
         """Take the verdict of one item."""
@@ -61,10 +62,20 @@ class Waiter:
         if not self.left:
             self.future.set_result(None)
 
+    @property
+    def open(self) -> bool:
+        """Whether somebody still waits for it."""
+        return not self.future.done()
+
     def expire(self) -> None:
         """Stop waiting: the provider shall try again."""
         if not self.future.done():
             self.future.set_exception(Busy())
+
+    def close(self) -> None:
+        """Forget it; nobody waits any more."""
+        self._timer.cancel()
+        self.future.cancel()
 
 
 class Ticket:
@@ -103,6 +114,12 @@ class Ticket:
         self.patience = 0.0  # loop time until which it waits behind the spool; 0 before it has to
         self.held = self.lost = False  # outcome unknown, for now or for ever
         self.late: Outcome | None = None  # came while the row was being written
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody still waits for the outcome."""
+        waiters = [self.waiter, *(follower.waiter for follower in self.followers or ())]
+        return any(waiter is not None and waiter.open for waiter in waiters)
 
     @property
     def key(self) -> str:

@@ -7,6 +7,7 @@ hashed, so that no choice of separator inside an id can make two different input
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 
 DIGEST_BYTES = 16  # 128 bits: a collision among 10^12 messages has a chance of about 10^-15
@@ -41,11 +42,13 @@ def message_id(channel_id: str, scope: str, native_id: str) -> str:
     return "msg_" + digest(channel_id, scope, native_id)
 
 
+@lru_cache(maxsize=16_384)
 def conversation_id(channel_id: str, provider_id: str) -> str:
     """Name a conversation of a channel."""
     return "cnv_" + digest(channel_id, provider_id)
 
 
+@lru_cache(maxsize=16_384)
 def contact_id(scheme: str, value: str) -> str:
     """Name a contact; not tied to a channel, so that one address is one contact everywhere."""
     return "ctc_" + digest(scheme, value)

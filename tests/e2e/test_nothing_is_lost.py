@@ -8,6 +8,7 @@ publish and its confirm, and they say so. Where nothing died in between, there i
 import asyncio
 import json
 import random
+import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
@@ -36,10 +37,10 @@ class Provider:
 
     async def run(self) -> None:
         timeout = aiohttp.ClientTimeout(total=20)
-        async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(CLIENTS):
-                    group.create_task(self._client(session))
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session, asyncio.TaskGroup() as group:
+            for _ in range(CLIENTS):
+                group.create_task(self._client(session))
 
     async def _client(self, session: aiohttp.ClientSession) -> None:
         while not self.stop.is_set():
@@ -103,7 +104,7 @@ async def contents(url: str, queue: str = "helpdesk") -> list[dict]:
         await channel.set_qos(500)
         declared = await channel.declare_queue(queue, passive=True)
         found: list[dict] = []
-        async with declared.iterator(timeout=3) as messages:
+        async with declared.iterator(timeout=1.5) as messages:
             try:
                 async for message in messages:
                     found.append(msgspec.json.decode(message.body)["params"])
@@ -136,9 +137,18 @@ def balanced(ledger: dict[str, int]) -> bool:
     return ledger["received"] == sum(count for name, count in ledger.items() if name != "received")
 
 
-@pytest.fixture
-def servers(make_rabbit, make_redis):
+@pytest.fixture(scope="module")
+def killable(make_rabbit, make_redis):
+    """A RabbitMQ and a Redis that these tests may kill; each test leaves them running."""
     return make_rabbit(), make_redis()
+
+
+@pytest.fixture
+def servers(killable):
+    rabbit, redis = killable
+    rabbit.start()
+    redis.start()
+    return rabbit, redis, rabbit.add_vhost(uuid.uuid4().hex)
 
 
 @pytest.fixture(params=[1, 2], ids=["one worker", "two workers"])
@@ -164,9 +174,9 @@ async def test_kill_9_of_the_gateway(make_gateway, rabbit_url, redis_url, worker
     assert provider.answers[0] > 0
 
 
-async def test_kill_9_of_rabbitmq(make_gateway, servers, workers):
-    rabbit, redis = servers
-    gateway = make_gateway(workers=workers, broker=rabbit.url, dedup=redis.url, **SHORT)
+async def test_kill_9_of_rabbitmq(make_gateway, servers):
+    rabbit, redis, url = servers
+    gateway = make_gateway(workers=2, broker=url, dedup=redis.url, **SHORT)
     provider = Provider(gateway)
 
     async def fault() -> None:
@@ -180,15 +190,15 @@ async def test_kill_9_of_rabbitmq(make_gateway, servers, workers):
     await attack(provider, fault)
     ledger = await settled(gateway)
 
-    verify(provider, await contents(rabbit.url), exactly_once=False)
+    verify(provider, await contents(url), exactly_once=False)
     assert balanced(ledger), ledger
     assert ledger["published"] >= len(provider.accepted)
     assert provider.answers[0] == 0, "a dead broker is no reason to drop a connection"
 
 
 async def test_kill_9_of_redis(make_gateway, servers):
-    rabbit, redis = servers
-    gateway = make_gateway(workers=2, broker=rabbit.url, dedup=redis.url, **SHORT)
+    _, redis, url = servers
+    gateway = make_gateway(workers=2, broker=url, dedup=redis.url, **SHORT)
     provider = Provider(gateway)
 
     async def fault() -> None:
@@ -200,16 +210,16 @@ async def test_kill_9_of_redis(make_gateway, servers):
     await attack(provider, fault)
     ledger = await settled(gateway)
 
-    found = await contents(rabbit.url)
+    found = await contents(url)
     verify(provider, found, exactly_once=False, deduplicated=False)
     assert {"first", "unchecked"} == {params["dedup"]["state"] for params in found}
     assert balanced(ledger), ledger
 
 
-async def test_a_memory_alarm(make_gateway, servers, workers):
-    rabbit, redis = servers
+async def test_a_memory_alarm(make_gateway, servers):
+    rabbit, redis, url = servers
     section = {"broker": "publish_timeout_secs = 1.0\n"}
-    gateway = make_gateway(workers=workers, broker=rabbit.url, dedup=redis.url, sections=section)
+    gateway = make_gateway(workers=2, broker=url, dedup=redis.url, sections=section)
     provider = Provider(gateway)
 
     async def fault() -> None:
@@ -220,7 +230,7 @@ async def test_a_memory_alarm(make_gateway, servers, workers):
     await attack(provider, fault)
     ledger = await settled(gateway)
 
-    verify(provider, await contents(rabbit.url), exactly_once=True)
+    verify(provider, await contents(url), exactly_once=True)
     assert balanced(ledger), ledger
     assert set(provider.answers) == {200}
 
@@ -255,9 +265,9 @@ async def test_a_cut_and_a_stalled_network(make_gateway, rabbit_server, make_pro
 
 
 async def test_a_full_spool_disk(make_gateway, servers):
-    rabbit, redis = servers
+    rabbit, redis, url = servers
     section = {"gateway": "spool_max_bytes = 3000000\n"}
-    gateway = make_gateway(broker=rabbit.url, dedup=redis.url, sections=section)
+    gateway = make_gateway(broker=url, dedup=redis.url, sections=section)
     provider = Provider(gateway, size=3000)
 
     async def fault() -> None:
@@ -271,13 +281,13 @@ async def test_a_full_spool_disk(make_gateway, servers):
     await attack(provider, fault, after=3.0)
     ledger = await settled(gateway)
 
-    verify(provider, await contents(rabbit.url), exactly_once=False)
+    verify(provider, await contents(url), exactly_once=False)
     assert balanced(ledger), ledger
     assert set(provider.answers) == {200, 503}
 
 
-async def test_sigterm_under_load_finishes_what_is_under_way(make_gateway, rabbit_url, redis_url, workers):
-    gateway = make_gateway(workers=workers, broker=rabbit_url, dedup=redis_url)
+async def test_sigterm_under_load_finishes_what_is_under_way(make_gateway, rabbit_url, redis_url):
+    gateway = make_gateway(workers=2, broker=rabbit_url, dedup=redis_url)
     provider = Provider(gateway)
     codes = []
 

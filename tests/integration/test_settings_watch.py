@@ -97,3 +97,12 @@ async def test_a_swapped_symbolic_link_is_noticed(tmp_path: Path) -> None:
         (tmp_path / "new").replace(tmp_path / "data")
         async with asyncio.timeout(SOON):
             await seen
+
+
+async def test_whoever_read_the_files_earlier_is_told_once_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "gw.toml"
+    path.write_text("", encoding="utf-8")
+    async with asyncio.timeout(SOON), aclosing(watch(path, look_anyway_ms=100, at_once=True)) as changes:
+        await anext(changes)
+        path.write_text("[http]", encoding="utf-8")  # also what happens right after the look is seen
+        await anext(changes)
