@@ -13,7 +13,6 @@ import aiohttp
 
 from dedup.api import Deduplicator
 from dedup.embedded import EmbeddedDeduplicator
-from dedup.redis import RedisDeduplicator
 from gateway.blobs import BlobStore
 from gateway.broker.api import Broker
 from gateway.broker.connect import make_broker
@@ -49,6 +48,8 @@ def make_dedup(section: DedupSection, data_dir: Path) -> Deduplicator:
     """Choose the dedup store by its URL."""
     if section.url == "embedded:":
         return EmbeddedDeduplicator(data_dir / "dedup.db")
+    from dedup.redis import RedisDeduplicator  # noqa: PLC0415 -- a quarter of a second that `embedded:` can do without
+
     return RedisDeduplicator(section.url, timeout=section.timeout_secs)
 
 
