@@ -40,9 +40,10 @@ class Outcome(Enum):
     """How a publish ended.
 
     CONFIRMED: the broker has it, on disk.
-    REFUSED: the broker said no (basic.nack, unroutable); it does not have it.
+    REFUSED: not sent, or returned as unroutable; the broker does not have it.
     UNKNOWN: no answer within the publish timeout; the connection still lives, and CONFIRMED, REFUSED or LOST follows.
-    LOST: the connection died before an answer; the broker may or may not have it. Final.
+    LOST: the connection died before an answer, or the answer was basic.nack, which one full queue (`reject-publish`)
+        is enough for while the other bound queues took their copy: the broker may or may not have it. Final.
     """
 
     CONFIRMED = "confirmed"

@@ -30,6 +30,7 @@ from gateway.broker.rabbit_link import FAILURES
 log = structlog.get_logger(__name__)
 
 FRAME_OVERHEAD = 8  # type, channel, size, end
+FRAME_MAX = 131_072  # where the server sets no limit (AMQP 0-9-1, connection.tune: frame-max 0)
 SCAN_SECS = 0.25  # how often outstanding publishes are looked at for their deadline
 
 
@@ -97,7 +98,7 @@ class ConfirmPublisher:
         self._channel = _Channel(wire, number, confirmed=self._on_confirm, returned=self._on_return)
         wire.channels[number] = self._channel
         await self._channel.open()
-        self._body_max = wire.connection_tune.frame_max - FRAME_OVERHEAD
+        self._body_max = (wire.connection_tune.frame_max or FRAME_MAX) - FRAME_OVERHEAD
         self._channel.closing.add_done_callback(self._on_closed)
         self._timer = self._loop.call_later(SCAN_SECS, self._scan)
         return self
@@ -171,8 +172,9 @@ class ConfirmPublisher:
     def _on_confirm(self, tag: int, multiple: bool, ack: bool) -> None:  # noqa: FBT001 -- the frame's own fields
         tags = list(self._until(tag)) if multiple else [tag]
         items = [self._pending.pop(known) for known in tags if known in self._pending]
-        if not ack:
-            self._report(items, Outcome.REFUSED)
+        if not ack:  # some queue has not got it; others may (rabbitmq.com/docs/confirms, "Negative Acknowledgments")
+            self._returned.difference_update(item[0].message_id for item in items)
+            self._report(items, Outcome.LOST)
         elif self._returned:
             for item in items:
                 unroutable = item[0].message_id in self._returned
