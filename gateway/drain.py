@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from enum import Enum
 
 import msgspec
 import structlog
@@ -22,9 +23,18 @@ log = structlog.get_logger(__name__)
 
 BATCH = 256
 IDLE_SECS = 0.05  # other processes write to the spool too; a look at an empty spool costs microseconds
-FAIL_SECS = 1.0
 READY_SECS = 5.0
 GAUGE_SECS = 0.5
+STOP_SECS = 5.0  # longer than a confirm takes on a healthy broker
+
+
+class _Fate(Enum):
+    """What became of a row that was sent."""
+
+    CONFIRMED = "confirmed"
+    REFUSED = "refused"  # not sent
+    REJECTED = "rejected"  # a queue said no, others may have it
+    CUT = "cut"  # the connection died under it
 
 
 class Drain:
@@ -36,53 +46,87 @@ class Drain:
         """Move rows of `spool` to `broker`; if this process dies, others get its rows after `hold_secs`."""
         self._spool, self._broker, self._journal = spool, broker, journal
         self._hold, self._clock = hold_secs, clock
-        self._draining = self._began = False
+        self._draining = self._began = self._stopping = self._moving = self._others_pass = False
+        self._settled = asyncio.Event()
 
     async def run(self) -> None:
-        """Work until cancelled."""
-        if not self._began and telemetry.first_life():  # else the ledger has these rows already
-            await self._carry_over()
+        """Work until cancelled; then take no more rows, and wait a few seconds for what the broker has not answered."""
+        if not self._began:
+            if telemetry.first_life():  # else the ledger has these rows already
+                await self._carry_over()
+                telemetry.begin()
             self._began = True
+        self._stopping = False
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch(), name="spool-watch")
-            await self._drain()
+            draining = group.create_task(self._drain(), name="spool-drain")
+            try:
+                await asyncio.wait([draining])
+            finally:
+                self._stopping = True
+                if self._moving:
+                    await self._land(draining)
+
+    async def _land(self, draining: asyncio.Task[None]) -> None:
+        """Let the batch under way end; what has no outcome by then is left to the end of its hold."""
+        await asyncio.wait([draining], timeout=STOP_SECS)
+        self._settled.set()
+        await asyncio.wait([draining], timeout=STOP_SECS)
 
     async def _drain(self) -> None:
-        while True:
+        while not self._stopping:
             self._gauge()
             if not await self._broker.wait_ready(READY_SECS):
                 continue
-            rows = await self._spool.take(BATCH, lease_secs=self._hold)
-            if not rows:
-                self._tell(draining=False)
+            self._moving = True
+            try:
+                pause = await self._step()
+            finally:
+                self._moving = False
+            if pause:
                 await asyncio.sleep(IDLE_SECS)
-                continue
-            self._tell(draining=True)
-            if not await self._move(rows):
-                await asyncio.sleep(FAIL_SECS)
+
+    async def _step(self) -> bool:
+        """Move the next rows; True when there were none, or not all could be published."""
+        rows = await self._spool.take(BATCH, lease_secs=self._hold)
+        if not rows:
+            self._tell(draining=False)
+            return True
+        if self._stopping:  # cancelled meanwhile: they were not sent
+            await self._spool.unhold([row.id for row in rows], possibly_sent=False)
+            return True
+        self._tell(draining=True)
+        return not await self._move(rows)
 
     async def _move(self, rows: Sequence[Row]) -> bool:
         """Publish rows; True when all were confirmed."""
         by = await self._publish(rows)
-        confirmed = [row for row in rows if by[row.id] is Outcome.CONFIRMED]
-        await self._spool.remove([row.id for row in confirmed])
-        for row in confirmed:
+        confirmed = [row for row in rows if by.get(row.id) is _Fate.CONFIRMED]
+        removed = await self._spool.remove([row.id for row in confirmed])
+        gone = [row for row in confirmed if row.id in removed]  # a late confirm may have been there first
+        for row in gone:
             self._count(row)
-        self._journal.append([_entry(row, self._clock()) for row in confirmed])
-        await self._spool.unhold([row.id for row in rows if by[row.id] is Outcome.LOST])
-        await self._spool.retry_later([row.id for row in rows if by[row.id] is Outcome.REFUSED])
+        self._journal.append([_entry(row, self._clock()) for row in gone])
+        self._others_pass = self._others_pass or bool(confirmed)
+        ended = {fate: [number for number, found in by.items() if found is fate] for fate in _Fate}
+        await self._spool.retry_later(ended[_Fate.REFUSED])
+        await self._spool.retry_later(ended[_Fate.REJECTED], possibly_sent=True)
+        if ended[_Fate.CUT]:
+            await self._spool.lost(ended[_Fate.CUT], others_pass=self._others_pass)
+            self._others_pass = False
         return len(confirmed) == len(rows)
 
-    async def _publish(self, rows: Sequence[Row]) -> dict[int, Outcome]:
+    async def _publish(self, rows: Sequence[Row]) -> dict[int, _Fate]:
         """Publish and wait for final outcomes, however long the broker takes (an alarm): the rows stay ours."""
         batch = {_marked(row): row.id for row in rows}
-        outcomes: dict[int, Outcome] = {}
-        done = asyncio.Event()
+        fates: dict[int, _Fate] = {}
+        self._settled = done = asyncio.Event()
 
         def settle(items: Sequence[Publication], outcome: Outcome) -> None:
             if outcome is not Outcome.UNKNOWN:
-                outcomes.update((batch[item], outcome) for item in items)
-                if len(outcomes) == len(batch):
+                fate = self._fate(outcome)
+                fates.update((batch[item], fate) for item in items)
+                if len(fates) == len(batch):
                     done.set()
 
         self._broker.submit(list(batch), settle)
@@ -90,9 +134,17 @@ class Drain:
             try:
                 async with asyncio.timeout(self._hold / 3):
                     await done.wait()
-                    return outcomes
+                    return dict(fates)
             except TimeoutError:
                 await self._spool.hold(batch.values(), self._hold)
+
+    def _fate(self, outcome: Outcome) -> _Fate:
+        """Tell a loss with the connection, of which the row may be the reason, from a basic.nack on a living one."""
+        if outcome is Outcome.CONFIRMED:
+            return _Fate.CONFIRMED
+        if outcome is Outcome.REFUSED:
+            return _Fate.REFUSED
+        return _Fate.REJECTED if self._broker.ready else _Fate.CUT
 
     async def _carry_over(self) -> None:
         """Receive again what a former process left behind, so that the ledger balances in this one."""

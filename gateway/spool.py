@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 from msgspec import Struct
 
 from dedup.groupcommit import Database, used_bytes
@@ -24,12 +25,15 @@ from gateway import spool_sql as sql
 from gateway.broker.api import Publication
 from normalizer.errors import OmniError
 
+log = structlog.get_logger(__name__)
+
 RESERVE_BYTES = 16_777_216  # left on the disk, so that the drain can work when the spool has filled it
 TAKE_SECS = 10.0
 ROW_BYTES = 4096  # most that a row can need beside its body: a page it does not fill
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Publication).decode
+UNREADABLE = "(unreadable)"  # the method of a row whose publication cannot be read, where rows are listed
 
 
 class SpoolFull(OmniError):
@@ -59,7 +63,7 @@ class Row(Struct):
 
     Attributes:
         created_at: seconds since the epoch.
-        attempts: how often it was refused since.
+        attempts: how often it was refused or lost since.
         possibly_sent: the broker may have a copy already.
         blocked_secs: how long it will not be given out yet, in `list_rows`.
     """
@@ -98,6 +102,7 @@ class Spool:
         self._db = Database(path, sql.SCHEMA)
         self._version = -1
         self._empty = False
+        self._alone = False
 
     def open(self) -> None:
         """Open or create the file; raises `sqlite3.Error` or `OSError`."""
@@ -121,7 +126,7 @@ class Spool:
                 item.channel,
                 str(item.publication.headers.get("channel_type", "")),
                 now,
-                now + item.hold_secs if item.hold_secs > 0 else 0,
+                now + min(item.hold_secs, sql.MOST_HELD_SECS) if item.hold_secs > 0 else 0,
                 item.hold_secs > 0,
                 item.redelivery,
             )
@@ -149,32 +154,37 @@ class Spool:
         return self._empty
 
     async def take(self, limit: int, *, lease_secs: float = TAKE_SECS) -> list[Row]:
-        """Give out the oldest rows that may be sent now, in order; each must be ended by one of the next four methods.
+        """Give out the oldest rows that may be sent now, in order; each must be ended by one of the next five methods.
 
-        For `lease_secs` nobody else gets them. If this process dies meanwhile they are given out again as possibly
-        sent.
+        A row that was `lost` is given out alone, in turn with the others. For `lease_secs` nobody else gets them. If
+        this process dies meanwhile they are given out again as possibly sent. Rows that cannot be read are parked.
         """
-        now = self._clock()
-        if self.empty or not sql.ready(self._db.reader, now, 1):
+        now, alone = self._clock(), self._alone
+        if self.empty or not (sql.ready(self._db.reader, now, 1) or sql.suspect(self._db.reader, now)):
             return []  # nothing to write
+        self._alone = not alone
 
-        def job(db: sqlite3.Connection) -> list[Row]:
-            ids = json.dumps(sql.ready(db, now, limit))
-            rows = db.execute(sql.ROWS, {"now": now, "ids": ids}).fetchall()
-            db.execute(sql.FLY, (now + lease_secs, ids))
-            return [_row(found) for found in rows]
+        def job(db: sqlite3.Connection) -> tuple[list[Row], list[int]]:
+            single = sql.suspect(db, now) if alone else []
+            ids = json.dumps(single or sql.ready(db, now, limit) or sql.suspect(db, now))
+            rows = [_row(found) for found in db.execute(sql.ROWS, {"now": now, "ids": ids}).fetchall()]
+            db.execute(sql.FLY, (now + min(lease_secs, sql.MOST_HELD_SECS), ids))
+            bad = [row.id for row in rows if row.publication.method == UNREADABLE]
+            sql.park(db, now, bad)
+            return [row for row in rows if row.publication.method != UNREADABLE], bad
 
-        return await self._db.write(job)
+        rows, bad = await self._db.write(job)
+        _tell_parked(bad, "it cannot be read")
+        return rows
 
-    async def remove(self, ids: Iterable[int]) -> None:
-        """Forget rows that the broker confirmed."""
+    async def remove(self, ids: Iterable[int]) -> set[int]:
+        """Forget rows that the broker confirmed; returns those that were still there, which the caller counts."""
         wanted = list(ids)
-        if wanted:
-            await self._db.write(lambda db: sql.delete(db, wanted))
+        return await self._db.write(lambda db: sql.delete(db, wanted)) if wanted else set()
 
     async def hold(self, ids: Iterable[int], secs: float) -> None:
         """Keep rows whose confirm may still come from being given out for `secs` from now."""
-        await self._change(sql.HOLD, ids, self._clock() + secs)
+        await self._change(sql.HOLD, ids, self._clock() + min(secs, sql.MOST_HELD_SECS))
 
     async def unhold(self, ids: Iterable[int], *, possibly_sent: bool = True) -> None:
         """Give rows free that ended without a confirm; `possibly_sent` is false when the broker refused them."""
@@ -183,6 +193,16 @@ class Spool:
     async def retry_later(self, ids: Iterable[int], *, possibly_sent: bool = False) -> None:
         """Give rows free after a back-off that doubles with every attempt, from 1 to 30 s."""
         await self._change(sql.BACK_OFF, ids, self._clock(), possibly_sent)
+
+    async def lost(self, ids: Sequence[int], *, others_pass: bool) -> None:
+        """Give rows free under which the connection died, as possibly sent; one of them may be the reason.
+
+        Each is sent alone from now on, after a back-off that begins short. One under which the connection died
+        again and again, while others passed, is parked for an hour and told to the operator.
+        """
+        now = self._clock()
+        parked = await self._db.write(lambda db: sql.lost(db, now, list(ids), others_pass=others_pass))
+        _tell_parked(parked, "the broker closes the connection whenever it is sent")
 
     def stats(self) -> SpoolStats:
         """Count rows; short even when there are many."""
@@ -236,8 +256,8 @@ class Spool:
 
     async def replay(self, ids: Iterable[int] | None) -> int:
         """End the back-off of rows (None: all); returns of how many. What is with the broker at this moment stays."""
-        values = {"now": self._clock(), "ids": None if ids is None else json.dumps(list(ids))}
-        return await self._db.write(lambda db: db.execute(sql.REPLAY, values).rowcount)
+        now, wanted = self._clock(), None if ids is None else json.dumps(list(ids))
+        return await self._db.write(lambda db: sql.replay(db, now, wanted))
 
     async def _change(self, statement: str, ids: Iterable[int], *values: float) -> None:
         wanted = list(ids)
@@ -260,7 +280,16 @@ class Spool:
 
 
 def _row(found: tuple[Any, ...]) -> Row:
-    number, publication, channel, conversation, created_at, attempts, possibly_sent, blocked = found
-    return Row(
-        number, _decode(publication), channel, conversation, created_at, attempts, bool(possibly_sent), float(blocked)
-    )
+    number, body, channel, conversation, created_at, attempts, possibly_sent, blocked = found
+    try:
+        publication = _decode(body)
+    except (msgspec.MsgspecError, TypeError, UnicodeDecodeError):  # a damaged row must not hide the others
+        raw = body if isinstance(body, bytes) else b""
+        publication = Publication(routing_key="", body=raw, message_id="", method=UNREADABLE, timestamp=0, headers={})
+    return Row(number, publication, channel, conversation, created_at, attempts, bool(possibly_sent), float(blocked))
+
+
+def _tell_parked(ids: Iterable[int], reason: str) -> None:
+    for number in ids:
+        hint = f"tried again in an hour; omnigate spool list, replay --id {number}, drop --id {number}"
+        log.error("spool_row_parked", row=number, reason=reason, hint=hint)

@@ -133,18 +133,19 @@ def exposition() -> tuple[bytes, str]:
 
 
 def first_life() -> bool:
-    """Tell, once for all processes whose numbers are summed, that nothing was counted before.
+    """Tell, for all processes whose numbers are summed, that the ledger has not been begun (`begin`).
 
     A worker that is restarted while others live goes on with the same ledger.
     """
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    if folder is None:
-        return True
-    try:
-        (Path(folder) / "begun").touch(exist_ok=False)
-    except FileExistsError:
-        return False
-    return True
+    return folder is None or not (Path(folder) / "begun").exists()
+
+
+def begin() -> None:
+    """Note that the ledger has what a former process left behind; raises `OSError`."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder is not None:
+        (Path(folder) / "begun").touch()
 
 
 def ledger() -> dict[str, dict[str, int]]:

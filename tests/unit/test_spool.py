@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -305,6 +306,85 @@ async def test_replay_ends_the_back_off_and_takes_nothing_from_the_broker(spool:
     rows = await spool.take(10)
 
     assert [(row.publication.message_id, row.possibly_sent) for row in rows] == [("a", False), ("b", False)]
+
+
+async def test_removing_tells_which_rows_were_still_there(spool: Spool) -> None:
+    first, second = await spool.put([item("a"), item("b")])
+
+    assert await spool.remove([first]) == {first}
+    assert await spool.remove([first, second, 999]) == {second}
+
+
+async def test_lost_row_comes_back_soon_marked_and_alone_and_in_turn_with_the_others(
+    spool: Spool, clock: Clock
+) -> None:
+    await spool.put([item("a1", "a"), item("b", "b")])
+    await spool.lost([row.id for row in await spool.take(10)], others_pass=True)
+    await spool.put([item("a2", "a"), item("x"), item("y")])
+    clock.now += 0.3
+
+    taken = [names(await spool.take(10)) for _ in range(4)]
+
+    assert sorted(map(sorted, taken)) == [[], ["a1"], ["b"], ["x", "y"]]  # a2 waits for a1
+    assert [row.publication.message_id for row in await spool.list_rows() if not row.possibly_sent] == ["a2"]
+
+
+async def lose(spool: Spool, clock: Clock, times: int, *, others_pass: bool = True) -> None:
+    for _ in range(times):
+        rows = await spool.take(1)
+        await spool.lost([row.id for row in rows], others_pass=others_pass)
+        clock.now += 31
+
+
+async def test_row_under_which_the_connection_always_dies_is_parked_and_lets_its_conversation_go_on(
+    spool: Spool, clock: Clock
+) -> None:
+    await spool.put([item("deadly", "c")])
+    await lose(spool, clock, 6)
+    await spool.put([item("next", "c")])
+
+    assert names(await spool.take(10)) == ["next"]
+    assert await spool.take(10) == []
+    clock.now += 3600
+    assert "deadly" in names(await spool.take(1)) + names(await spool.take(1))
+
+
+async def test_row_is_not_parked_while_nothing_else_passes_either(spool: Spool, clock: Clock) -> None:
+    await spool.put([item("a"), item("b")])
+    await lose(spool, clock, 6, others_pass=False)
+
+    assert [row.blocked_secs < 60 for row in await spool.list_rows()] == [True, True]
+
+
+async def test_replay_gives_a_parked_row_its_tries_again(spool: Spool, clock: Clock) -> None:
+    ids = await spool.put([item("deadly")])
+    await lose(spool, clock, 6)
+    assert await spool.replay(ids) == 1
+    await lose(spool, clock, 1)
+
+    assert names(await spool.take(1)) == ["deadly"]
+
+
+async def test_unreadable_row_is_listed_and_dropped_and_hides_no_other(
+    spool: Spool, tmp_path: Path, clock: Clock
+) -> None:
+    bad, _ = await spool.put([item("a", "c"), item("b", "c")])
+    with sqlite3.connect(tmp_path / "data" / "spool.db") as db:
+        db.execute("UPDATE body SET publication = x'00' WHERE id = ?", (bad,))
+    db.close()
+
+    assert names(await spool.take(10)) == ["b"]
+    assert names(await spool.list_rows()) == ["", "b"]
+    assert names(spool.find("b")) == ["b"]
+    clock.now += 60
+    assert [row.id for row in await spool.drop([bad])] == [bad]
+
+
+async def test_row_blocked_by_a_clock_that_was_ahead_is_given_out(spool: Spool, clock: Clock) -> None:
+    await spool.put([item("a1", "a", hold_secs=30), item("a2", "a")])
+    clock.now -= 7200
+
+    assert names(await spool.take(10)) == ["a1", "a2"]
 
 
 async def test_nothing_is_done_for_nothing(spool: Spool) -> None:
