@@ -99,9 +99,7 @@ async def rig(
             publish_timeout_secs=publish_timeout,
         )
         it.broker = make_broker(section, folder, "rig")
-        it.dedup = (
-            RedisDeduplicator(redis_url, timeout=0.5) if redis_url else EmbeddedDeduplicator(folder / "dedup.db")
-        )
+        it.dedup = RedisDeduplicator(redis_url, timeout=0.5) if redis_url else EmbeddedDeduplicator(folder / "dedup.db")
         await it.dedup.open()
         stack.push_async_callback(it.dedup.close)
         it.spool = Spool(folder / "spool.db", max_bytes=spool_bytes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.servers.gateway import TELEGRAM_SECRET, GatewayProcess
-from tests.servers.process import Process, free_port, listening, require
+from tests.servers.process import Process, free_port, listening, require, wait_until
 
 QUEUE = "helpdesk"
 _PEERS = Path(__file__).with_name("peers")
@@ -90,9 +91,17 @@ def _gateway(workers: int) -> Start:
     def start(name: str, redis: str, amqp: str, folder: Path) -> Subject:
         queues = ((QUEUE, "v1.*.*.message.#"),)
         process = GatewayProcess(folder / name, workers=workers, broker=amqp, dedup=redis, queues=queues)
-        return Gateway(name, process.start())
+        process.start()
+        # It is ready before RabbitMQ is, thanks to its spool; here its queue has to be there, and every worker.
+        wait_until(lambda: _settled(process), timeout=30, what=f"{name} is connected")
+        return Gateway(name, process)
 
     return start
+
+
+def _settled(process: GatewayProcess) -> bool:
+    started = process.logs().count('"gateway_ready"')
+    return started == process.workers and not json.loads(process.get("/readyz")[1])["reasons"]
 
 
 def _python(name: str, redis: str, amqp: str, folder: Path) -> Subject:
