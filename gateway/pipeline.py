@@ -117,6 +117,8 @@ class Pipeline:
             await asyncio.sleep(RETRY_SECS)
             if self._elsewhere:
                 again, self._elsewhere = self._elsewhere, []
+                for ticket in again:
+                    ticket.stage = Stage.CLAIMING
                 self._fresh.extend(again)
                 self._wake.set()
             if self._patient:
@@ -231,11 +233,11 @@ class Pipeline:
     def _on_outcome(self, items: Sequence[Publication], outcome: Outcome) -> None:
         for item in items:
             ticket = self._sent[item] if outcome is Outcome.UNKNOWN else self._sent.pop(item)
-            if ticket.stage is Stage.PUBLISHING:
-                self._landed(ticket.conversation)
             if ticket.stage is not Stage.PUBLISHING:  # its answer was late: it went to the spool meanwhile
                 self._spooling.late(ticket, outcome)
-            elif outcome is Outcome.CONFIRMED:
+                continue
+            self._landed(ticket.conversation)
+            if outcome is Outcome.CONFIRMED:
                 self._settlement.durable(ticket, Verdict.PUBLISHED)
             else:
                 self._spooling.add(ticket, hold=outcome is Outcome.UNKNOWN, lost=outcome is not Outcome.REFUSED)
