@@ -89,6 +89,7 @@ class App:
             await public.start()  # not before its channels are there: a provider may take a 404 for the last word
             supervisor.start("reload", self._watch, stage="reload")
             supervisor.start("gauges", self._gauges, stage="gauges")
+            supervisor.start("pauses", self.channels.follow_pauses, stage="pauses")
             if started is not None:
                 started(public)
             log.info("gateway_ready", http=public.address, channels=len(self.channels.all()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any, Literal
 
 import structlog
@@ -23,6 +24,9 @@ from gateway.web.public import Endpoint
 from normalizer.model import ChannelRef
 
 log = structlog.get_logger(__name__)
+
+PAUSED = "paused by an operator"
+PAUSE_SECS = 0.5  # how soon other workers follow
 
 
 class Running(Struct, eq=False):
@@ -98,19 +102,36 @@ class Channels:
             await self._remove(name, quiet=True)
 
     async def pause(self, channel_id: str) -> None:
-        """Take a channel out of service until `resume` or a restart; raises `KeyError`."""
-        running = self._running[channel_id]
-        if not running.paused:
-            running.paused = True
-            await self._halt(running)
-            self._report(running, "paused by an operator")
+        """Take a channel out of service, in every worker and over restarts, until `resume`; raises `KeyError`."""
+        running, mark = self._running[channel_id], self._mark(channel_id)
+        mark.parent.mkdir(exist_ok=True)
+        mark.touch()
+        await self._follow(running)
 
     async def resume(self, channel_id: str) -> None:
         """Put a paused channel back; raises `KeyError`."""
         running = self._running[channel_id]
-        if running.paused:
-            del self._running[channel_id]
-            await self._add(running.channel)
+        self._mark(channel_id).unlink(missing_ok=True)
+        await self._follow(running)
+
+    async def follow_pauses(self) -> None:
+        """Do what `pause` and `resume` were told in another worker, until cancelled."""
+        while True:
+            for running in self.all():
+                await self._follow(running)
+            await asyncio.sleep(PAUSE_SECS)
+
+    def _mark(self, channel_id: str) -> Path:
+        return self._core.data_dir / "paused" / channel_id
+
+    async def _follow(self, running: Running) -> None:
+        wanted = self._mark(running.channel.id).exists()
+        if wanted and not running.paused:
+            running.paused = True
+            await self._halt(running)
+            self._report(running, PAUSED)
+        elif running.paused and not wanted:
+            await self._match(running.channel)
 
     async def _add(self, channel: Channel) -> None:
         running = self._build(channel)
@@ -189,6 +210,12 @@ class Channels:
         )
 
     async def _launch(self, running: Running) -> None:
+        if self._mark(running.channel.id).exists():
+            running.paused = True
+            self._report(running, PAUSED)
+            self._expose(running)
+            return
+
         async def receive() -> None:
             await running.connector.run(running.intake)
 
@@ -196,10 +223,13 @@ class Channels:
             running.service, receive, stage="receive", report=lambda reason: self._report(running, reason)
         )
         await asyncio.sleep(0)  # the service takes its sink before the first delivery reaches it
-        if isinstance(running.connector, HttpConnector):
-            self.endpoints[running.channel.id] = Endpoint(running.connector, running.channel.options.max_bytes)
+        self._expose(running)
         if running.sender is not None:
             self._supervisor.start(f"{running.service}:out", running.sender.run, stage="send")
+
+    def _expose(self, running: Running) -> None:
+        if isinstance(running.connector, HttpConnector):
+            self.endpoints[running.channel.id] = Endpoint(running.connector, running.channel.options.max_bytes)
 
     async def _halt(self, running: Running) -> None:
         await self._supervisor.stop(running.service)
@@ -211,7 +241,7 @@ class Channels:
         if state != running.state:
             first = reason is None and running.error is None
             running.state, running.error = state, reason
-            if not first:  # edges only: that a channel starts is no news
+            if not first and (self._sends or reason != PAUSED):  # edges only; of a pause one worker tells
                 ref, at = running.intake.ref, self._core.clock()
                 running.intake.tell(status_event(ref, state, at=at, component="receive", reason=reason))
 

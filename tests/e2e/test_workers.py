@@ -307,3 +307,21 @@ def test_the_limit_of_open_files_is_raised_as_far_as_it_goes_and_what_lacks_is_t
     (line,) = [line for line in lines if line["event"] == "file_limit_too_low"]
     assert line["limit"] == 400
     assert "http.max_connections" in line["hint"]
+
+
+def test_a_pause_holds_in_every_worker_and_over_a_restart_until_it_is_taken_back(make_gateway: Make) -> None:
+    gateway = make_gateway(workers=2)
+    wait_until(lambda: said_so_far(gateway, "gateway_ready") >= 2, timeout=SOON, what="both workers")
+
+    def answers() -> set[int]:
+        return {gateway.post_update(telegram_update(next(_numbers))) for _ in range(12)}  # a connection each
+
+    assert answers() == {200}
+    assert gateway.call("channel.pause", {"channel": "tg"})["result"]
+    wait_until(lambda: answers() == {503}, timeout=SOON, what="paused in both workers")
+    gateway.kill9()
+    gateway.restart()
+    wait_until(lambda: said_so_far(gateway, "gateway_ready") >= 4, timeout=SOON, what="both workers again")
+    assert answers() == {503}
+    assert gateway.call("channel.resume", {"channel": "tg"})["result"]
+    wait_until(lambda: answers() == {200}, timeout=SOON, what="resumed in both workers")
