@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.servers.gateway import GatewayProcess
 from tests.servers.proxy import TcpProxy
@@ -22,6 +24,17 @@ def pytest_configure(config: pytest.Config) -> None:
     """Connections to other machines fail, in every test."""
     config.option.allow_hosts = config.option.allow_hosts or ",".join(LOOPBACK)
     config.option.allow_unix_socket = True
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Commands that run inside the tests set up logging for their process; the next test finds it as it was."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = [handler for handler in root.handlers if handler in handlers]
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
