@@ -29,7 +29,6 @@ from gateway.tickets import Stage, Ticket, Verdict
 log = structlog.get_logger(__name__)
 
 MOST = 256  # items per round trip: bounds the latency a batch adds
-GATHER_SECS = 0.001
 RETRY_SECS = 0.02  # how often a claim held elsewhere, or a conversation in the spool, is looked at again
 PATIENCE_SECS = 0.5  # how long a message waits in memory for the last spooled rows of its conversation to leave
 
@@ -98,18 +97,9 @@ class Pipeline:
             self._wake.set()  # there may be work from before a failure
             while True:
                 await self._wake.wait()
-                await asyncio.sleep(self._gathering())
                 self._wake.clear()
                 while self._fresh or self._settlement.committing:
                     await self._cycle()
-
-    def _gathering(self) -> float:
-        """Choose how long to wait for more: under load a moment, because a batch costs as much as eight items.
-
-        The load is the number of items under way; with few of them there is nobody to wait for.
-        """
-        ready = len(self._fresh) + self._settlement.committing
-        return GATHER_SECS if ready * 4 < len(self._live) else 0.0
 
     async def _sweep(self) -> None:
         """Look again at what waits for another worker or for the drain."""

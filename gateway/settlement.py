@@ -37,9 +37,9 @@ class Settlement:
         self._unreleased: list[str] = []
 
     @property
-    def committing(self) -> int:
-        """How much the next cycle has to commit or release."""
-        return len(self._durable) + len(self._released)
+    def committing(self) -> bool:
+        """Whether the next cycle has something to commit or release."""
+        return bool(self._durable or self._released)
 
     def durable(self, ticket: Ticket, verdict: Verdict) -> None:
         """Note that an item is safe; its receipt follows the commit."""
