@@ -64,7 +64,7 @@ def capabilities_of(kind: str, connector: Connector) -> Capabilities:
 
 @cache
 def load() -> dict[str, Spec]:
-    """Import every kind once and return the table; a broken third-party package is an error that names it."""
+    """Import every kind once and return the table, by kind; a broken third-party package is an error that names it."""
     for module in BUILT_IN:
         import_module(module)
     for entry in entry_points(group=ENTRY_POINTS):
@@ -72,4 +72,4 @@ def load() -> dict[str, Spec]:
             entry.load()
         except Exception as exc:
             raise ImportError(f"the connector package {entry.name!r} ({entry.value}) cannot be loaded: {exc}") from exc
-    return _specs
+    return dict(sorted(_specs.items()))  # whatever was imported first
