@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from gateway import logs
-from gateway.broker.api import Broker
-from gateway.broker.connect import make_broker
+from gateway.broker.api import Broker, BrokerUnavailable
+from gateway.broker.connect import open_broker
 from gateway.commands.console import Failure
 from gateway.settings.load import load_broker
 from gateway.settings.model import LogSection
@@ -26,25 +25,12 @@ async def connected(config: Path | None) -> AsyncIterator[Broker]:
     """
     gateway, section = load_broker(find(config))
     logs.configure(LogSection(level="error"), node=gateway.node)
-    try:
-        broker = make_broker(section, Path(gateway.data_dir), f"{gateway.node}-cli")
-    except ValueError as exc:
-        raise Failure(str(exc)) from exc
-    failure: Exception | None = None
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(broker.run())
+    folder, name = Path(gateway.data_dir), f"{gateway.node}-cli"
+    async with AsyncExitStack() as stack:
         try:
-            await _ready(broker)
-            yield broker
-        except Exception as exc:  # noqa: BLE001 -- raised again below; here the group would wrap it
-            failure = exc
-        finally:
-            await broker.close()
-            running.cancel()
-    if failure is not None:
-        raise failure
-
-
-async def _ready(broker: Broker) -> None:
-    if not await broker.wait_ready(CONNECT_SECS):
-        raise Failure(f"no connection to the broker: {broker.problem}")
+            broker = await stack.enter_async_context(open_broker(section, folder, name, within=CONNECT_SECS))
+        except ValueError as exc:
+            raise Failure(str(exc)) from exc
+        except BrokerUnavailable as exc:
+            raise Failure(f"no connection to the broker: {exc}") from exc
+        yield broker

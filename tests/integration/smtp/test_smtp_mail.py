@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import smtplib
 import ssl
 from pathlib import Path
@@ -19,6 +18,7 @@ from normalizer.model import MessageParams
 from normalizer.parts import Email, File, Image
 from normalizer.raw import Event
 from tests.integration.smtp.helpers import Office, mail
+from tests.servers.process import require
 
 
 async def test_a_mail_reaches_the_pipeline_with_its_envelope(office: Office) -> None:
@@ -147,9 +147,7 @@ async def test_dots_are_undone_and_bare_line_feeds_stay_as_they_are(office: Offi
 
 
 async def test_swaks_delivers_an_attachment_with_pipelining(office: Office, tmp_path: Path) -> None:
-    swaks = shutil.which("swaks")
-    if swaks is None:
-        pytest.skip("swaks is not installed")
+    swaks = require("swaks", "swaks")
     pipeline = await office.add()
     (tmp_path / "note.txt").write_text("attached")
 
