@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Protocol, runtime_checkable
@@ -14,6 +15,7 @@ from structlog.typing import FilteringBoundLogger
 from normalizer.codecs.api import Codec
 from normalizer.methods import Params
 from normalizer.model import ChannelRef
+from normalizer.parts import Media
 from normalizer.raw import Outbound, RawEvent
 
 
@@ -90,6 +92,47 @@ class Blobs(Protocol):
         ...
 
 
+class State(Protocol):
+    """What a channel remembers, shared by all workers and nodes that share a dedup store.
+
+    Kept by the dedup store: as durable as that is (`dedup/README.md`). Every method raises `StateUnavailable`.
+    Keys belong to the channel; another channel has its own.
+    """
+
+    async def get(self, key: str) -> bytes | None:
+        """Return the value, or None."""
+        ...
+
+    async def put(self, key: str, value: bytes, *, ttl: float | None = None) -> None:
+        """Store a value for `ttl` seconds; None is for ever."""
+        ...
+
+    async def swap(self, key: str, expected: bytes | None, value: bytes | None, *, ttl: float | None = None) -> bool:
+        """Replace the value if it is `expected` (None: absent) in one atomic step; tell whether it was."""
+        ...
+
+
+class LinkMaker(Protocol):
+    """Makes a signed, expiring link to a stored blob, below `[http] public_url`."""
+
+    def __call__(self, ref: str, *, mime: str | None, name: str | None) -> tuple[str, datetime]:
+        """Return the URL and when it ends."""
+        ...
+
+
+class Fetched(Struct, frozen=True, kw_only=True):
+    """A media item as downloaded.
+
+    Attributes:
+        mime: as the provider declared it, where it did.
+        name: of the file, where the provider tells.
+    """
+
+    data: bytes
+    mime: str | None = None
+    name: str | None = None
+
+
 class Context(Struct, frozen=True, kw_only=True):
     """Shared resources, owned by the gateway and injected.
 
@@ -100,7 +143,9 @@ class Context(Struct, frozen=True, kw_only=True):
         blobs: storage for attachments and raw mails.
         data_dir: where a connector may keep a cursor, in a folder of its own name.
         refused: counts a delivery that was not accepted, by the code of the error (`gateway_refused_deliveries`).
-        hub: objects that several channels share (a listening port), by name.
+        hub: objects that several channels of this process share (a listening port), by name.
+        state: what all workers and nodes remember of this channel: cursors, leases, tokens.
+        link: makes links a provider can fetch media from.
     """
 
     channel: ChannelRef
@@ -109,6 +154,8 @@ class Context(Struct, frozen=True, kw_only=True):
     blobs: Blobs
     data_dir: Path
     hub: dict[str, Any]
+    state: State
+    link: LinkMaker
     refused: Callable[[str], None] = lambda _: None
 
 
@@ -196,10 +243,16 @@ class Performer(Protocol):
 
 @runtime_checkable
 class MediaSource(Protocol):
-    """A connector that can fetch media by the provider's id."""
+    """A connector that can fetch media by the provider's id, or from the provider's URL."""
 
-    async def fetch_media(self, provider_id: str, *, max_bytes: int) -> bytes:
-        """Download; raises `SendError`."""
+    async def fetch_media(self, media: Media, *, max_bytes: int) -> Fetched:
+        """Download what `media.provider_id` names.
+
+        Raises:
+            TooLarge: more than `max_bytes`.
+            Refused: the provider has it no more, or gives it to nobody.
+            SendError: otherwise, by the provider's answer; retryable or not.
+        """
         ...
 
 

@@ -41,6 +41,12 @@ class Busy(ConnectorError):
         self.retry_after = retry_after
 
 
+class StateUnavailable(ConnectorError):
+    """What the channel remembers (`connectors.api.State`) cannot be read or written now."""
+
+    code, retryable = "state_unavailable", True
+
+
 class SendError(ConnectorError):
     """An outbound message was not accepted by the provider.
 

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 from typing_extensions import override
 
 from connectors import http
-from connectors.api import Capabilities, Context, Delivery, Reply
+from connectors.api import Capabilities, Context, Delivery, Fetched, Reply
 from connectors.errors import Refused, SendError, Unreachable
 from connectors.http import Answer
 from connectors.registry import connector
@@ -28,6 +28,7 @@ from normalizer.codecs.telegram_send import REQUESTS, SENDABLE, TEXT_MAX
 from normalizer.codecs.telegram_types import Id
 from normalizer.methods import Params
 from normalizer.model import Security
+from normalizer.parts import Media
 from normalizer.raw import Wire
 
 SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105 -- the name of the header
@@ -196,9 +197,9 @@ class TelegramConnector(WebhookConnector[TelegramConfig]):
     async def _ask(self, url: str, body: dict[str, Any], shape: type[T]) -> T:
         return self._result(await self.request(build.post(url, body)), shape)
 
-    async def fetch_media(self, provider_id: str, *, max_bytes: int) -> bytes:
+    async def fetch_media(self, media: Media, *, max_bytes: int) -> Fetched:
         """See `MediaSource`: getFile, then the file (https://core.telegram.org/bots/api#getfile)."""
-        told = await self._ask("/getFile", {"file_id": provider_id}, _RemoteFile)
+        told = await self._ask("/getFile", {"file_id": media.provider_id}, _RemoteFile)
         if told.file_path is None:
             raise Refused("Telegram does not offer this file for download")
         if (told.file_size or 0) > max_bytes:
@@ -210,4 +211,4 @@ class TelegramConnector(WebhookConnector[TelegramConfig]):
         error = http.refusal(answer, hide=self.hide)
         if error is not None:
             raise error
-        return answer.body
+        return Fetched(data=answer.body)

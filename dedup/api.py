@@ -109,8 +109,19 @@ class Deduplicator(Protocol):
         """Return what `remember` stored."""
         ...
 
-    async def remember(self, key: str, value: bytes, *, keep: float) -> None:
-        """Store the answer of an idempotent request for `keep` seconds."""
+    async def remember(self, key: str, value: bytes, *, keep: float | None) -> None:
+        """Store a value, such as the answer of an idempotent request, for `keep` seconds; None is for ever."""
+        ...
+
+    async def swap(self, key: str, expected: bytes | None, value: bytes | None, *, keep: float | None) -> bool:
+        """Replace what `recall` would return, if it is `expected`, in one atomic step; tell whether it was.
+
+        Args:
+            key: as in `remember`.
+            expected: what must be there now; None: nothing.
+            value: what to store instead; None: nothing.
+            keep: seconds the new value stays; None is for ever.
+        """
         ...
 
     async def open(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import sqlite3
 import time
 import uuid
@@ -42,6 +43,8 @@ _DONE = """
 INSERT INTO event VALUES (?, NULL, 0, 0, ?)
 ON CONFLICT (key) DO UPDATE SET owner = NULL, deadline = 0, redelivery = 0, expires = excluded.expires
 """
+_RECALL = "SELECT value FROM answer WHERE key = ? AND expires > ?"
+_REMEMBER = "INSERT OR REPLACE INTO answer VALUES (?, ?, ?)"
 _FORGET = "DELETE FROM event WHERE key = ? AND owner = ? AND redelivery = 0"
 _GIVE_BACK = "UPDATE event SET owner = '', deadline = 0, redelivery = redelivery - 1 WHERE key = ? AND owner = ?"
 _EVENTS = """
@@ -117,15 +120,30 @@ class EmbeddedDeduplicator(Deduplicator):
 
     @override
     async def recall(self, key: str) -> bytes | None:
-        row = self._read("SELECT value FROM answer WHERE key = ? AND expires > ?", key)
+        row = self._read(_RECALL, key)
         return row[0] if row else None
 
     @override
-    async def remember(self, key: str, value: bytes, *, keep: float) -> None:
-        expires = self._clock() + keep
-        await self._write(
-            lambda db: db.execute("INSERT OR REPLACE INTO answer VALUES (?, ?, ?)", (key, value, expires))
-        )
+    async def remember(self, key: str, value: bytes, *, keep: float | None) -> None:
+        row = (key, value, self._until(keep))
+        await self._write(lambda db: db.execute(_REMEMBER, row))
+
+    @override
+    async def swap(self, key: str, expected: bytes | None, value: bytes | None, *, keep: float | None) -> bool:
+        def job(db: sqlite3.Connection) -> bool:
+            found = db.execute(_RECALL, (key, self._clock())).fetchone()
+            if (found[0] if found else None) != expected:
+                return False
+            if value is None:
+                db.execute("DELETE FROM answer WHERE key = ?", (key,))
+            else:
+                db.execute(_REMEMBER, (key, value, self._until(keep)))
+            return True
+
+        return await self._write(job)
+
+    def _until(self, keep: float | None) -> float:
+        return math.inf if keep is None else self._clock() + keep
 
     async def _write(self, job: Callable[[sqlite3.Connection], T]) -> T:
         try:

@@ -30,6 +30,14 @@ T = TypeVar("T")
 
 SCRIPT = Path(__file__).with_name("exchange.lua").read_bytes()
 SHA = sha1(SCRIPT).hexdigest().encode()  # noqa: S324 -- EVALSHA names scripts so
+SWAP = b"""
+local there = redis.call('GET', KEYS[1])
+if there ~= (ARGV[1] == '1' and ARGV[2]) then return 0 end
+if ARGV[3] == '0' then redis.call('DEL', KEYS[1])
+elseif ARGV[5] == '0' then redis.call('SET', KEYS[1], ARGV[4])
+else redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[5]) end
+return 1
+"""
 BREAK_SECS = 1.0
 
 # What a store that does not answer looks like. RuntimeError: uvloop, writing to a transport that was just closed.
@@ -91,7 +99,7 @@ class RedisDeduplicator(Deduplicator):
     async def exchange(
         self, takes: Sequence[Take], done: Sequence[Done] = (), released: Sequence[str] = (), *, lease: float
     ) -> list[Taken]:
-        lease_ms = max(1, round(lease * 1000))
+        lease_ms = _millis(lease)
         try:
             argument = _encode((self._prefix, self._owner, lease_ms, takes, done, released))
         except UnicodeEncodeError:
@@ -115,9 +123,19 @@ class RedisDeduplicator(Deduplicator):
         return await self._get("r:", key)
 
     @override
-    async def remember(self, key: str, value: bytes, *, keep: float) -> None:
-        millis = max(1, round(keep * 1000))
-        await self._guard(lambda: self._command(b"SET", f"{self._prefix}r:{key}", value, b"PX", millis))
+    async def remember(self, key: str, value: bytes, *, keep: float | None) -> None:
+        until = () if keep is None else (b"PX", _millis(keep))
+        await self._guard(lambda: self._command(b"SET", f"{self._prefix}r:{key}", value, *until))
+
+    @override
+    async def swap(self, key: str, expected: bytes | None, value: bytes | None, *, keep: float | None) -> bool:
+        words = (
+            *(b"1" if expected is not None else b"0", expected or b""),
+            *(b"1" if value is not None else b"0", value or b""),
+            0 if keep is None else _millis(keep),
+        )
+        swapped = await self._guard(lambda: self._command(b"EVAL", SWAP, 1, f"{self._prefix}r:{key}", *words))
+        return bool(swapped)
 
     async def _run(self, argument: bytes) -> list[Taken]:
         try:
@@ -171,6 +189,10 @@ class RedisDeduplicator(Deduplicator):
             raise DedupUnavailable(f"Redis is away ({self._reason})") from exc
         self._away_until = 0.0
         return result
+
+
+def _millis(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
 
 
 def _pack(words: Sequence[bytes | str | int]) -> list[bytes]:

@@ -17,6 +17,7 @@ from gateway.intake import Intake
 from gateway.outbound import Extras, Outbound
 from gateway.settings.diff import Changes
 from gateway.settings.model import Channel, Settings
+from gateway.state import ChannelState
 from gateway.status import status_event
 from gateway.supervisor import Supervisor
 from gateway.web.media import media_link
@@ -50,6 +51,8 @@ class Channels:
         self._core, self._supervisor, self._sends = core, supervisor, sends
         self._running: dict[str, Running] = {}
         self._generation = 0
+        public_url = core.settings.http.public_url or f"http://{core.settings.http.listen}"
+        self._link = media_link(core.blobs, public_url, core.clock)
         self.endpoints: dict[str, Endpoint] = {}
 
     def __getitem__(self, channel_id: str) -> Running:
@@ -171,6 +174,8 @@ class Channels:
             blobs=core.blobs,
             data_dir=core.data_dir,
             hub=core.hub,
+            state=ChannelState(core.dedup, channel.id),
+            link=self._link,
             refused=telemetry.Meters(channel.id, channel.kind).refused,
         )
         connector = load_kinds()[channel.kind].build(options, context)
@@ -203,9 +208,7 @@ class Channels:
                 strict=core.settings.dedup.when_down == "refuse",
                 blobs=core.blobs,
                 journal=core.journal,
-                link=media_link(
-                    core.blobs, core.settings.http.public_url or f"http://{core.settings.http.listen}", core.clock
-                ),
+                link=self._link,
             ),
         )
 

@@ -23,13 +23,13 @@ import structlog
 from msgspec import Struct
 from structlog.typing import FilteringBoundLogger
 
-from connectors.api import Blobs, Capabilities, ChannelConfig, Connector
+from connectors.api import Blobs, Capabilities, ChannelConfig, Connector, LinkMaker
 from connectors.registry import capabilities_of
 from dedup.api import Deduplicator
 from gateway.broker.api import Broker, BrokerUnavailable, Consumer, Delivery
 from gateway.journal import Journal
 from gateway.limits import Backoff, Breaker, Gate, Lanes, State, Timing
-from gateway.outbound_actions import Actions, Link
+from gateway.outbound_actions import Actions
 from gateway.outbound_desk import Desk
 from gateway.outbound_handler import Handler
 from gateway.outbound_memory import Memory
@@ -85,7 +85,7 @@ class Extras(Struct, frozen=True, kw_only=True):
     drain_secs: float = 10.0
     strict: bool = False
     blobs: Blobs | None = None
-    link: Link | None = None
+    link: LinkMaker | None = None
     journal: Journal | None = None
     breaker_threshold: int = 5
     breaker_secs: float = 5.0

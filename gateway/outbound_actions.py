@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from connectors.api import Blobs, Capabilities, Connector, MediaSource, Performer
+from connectors.api import Blobs, Capabilities, Connector, LinkMaker, MediaSource, Performer
 from connectors.errors import RecipientGone, Refused
 from dedup.api import Deduplicator
 from gateway.outbound_message import address_of
@@ -38,14 +37,6 @@ FLEETING = frozenset({"typing.send", "media.get"})
 """Not worth a second try, nor a place among the dead letters: the moment is over, or the asker asks again."""
 
 
-class Link(Protocol):
-    """Makes a signed, expiring link to a stored blob."""
-
-    def __call__(self, ref: str, *, mime: str | None, name: str | None) -> tuple[str, datetime]:
-        """Return the URL and when it ends."""
-        ...
-
-
 class Actions:
     """Answers the requests of `METHODS` for one channel."""
 
@@ -58,7 +49,7 @@ class Actions:
         kind: str,
         max_bytes: int,
         blobs: Blobs | None = None,
-        link: Link | None = None,
+        link: LinkMaker | None = None,
     ) -> None:
         """Serve a channel of `kind`; without `blobs` it fetches no media, without `link` they have no `url`."""
         self._connector, self._capabilities, self._dedup = connector, capabilities, dedup
@@ -99,13 +90,21 @@ class Actions:
         if self._blobs is None or not isinstance(self._connector, MediaSource):
             raise RpcError(rpc.MEDIA_UNAVAILABLE, "this gateway keeps no media")
         try:
-            data = await self._connector.fetch_media(media.provider_id, max_bytes=self._max_bytes)
+            fetched = await self._connector.fetch_media(media, max_bytes=self._max_bytes)
         except (Refused, RecipientGone) as exc:
             raise RpcError(rpc.MEDIA_UNAVAILABLE, str(exc)) from exc
-        ref = await self._blobs.put(data)
-        url, until = (None, None) if self._link is None else self._link(ref, mime=media.mime, name=media.name)
+        ref = await self._blobs.put(fetched.data)
+        mime, name = media.mime or fetched.mime, media.name or fetched.name
+        url, until = (None, None) if self._link is None else self._link(ref, mime=mime, name=name)
         stored = replace(
-            media, status="stored", size=len(data), sha256=ref.removeprefix("sha256:"), url=url, expires_at=until
+            media,
+            status="stored",
+            mime=mime,
+            name=name,
+            size=len(fetched.data),
+            sha256=ref.removeprefix("sha256:"),
+            url=url,
+            expires_at=until,
         )
         return msgspec.to_builtins(stored)
 

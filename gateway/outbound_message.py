@@ -81,6 +81,8 @@ def message_of(
         reply_to=params.reply_to,
         thread=params.thread,
         subject=params.subject,
+        conversation=lane_of(channel.id, params.to, params.conversation),
+        in_response_to=params.in_response_to,
         metadata=params.metadata,
     )
 

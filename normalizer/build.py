@@ -39,11 +39,17 @@ def parse(body: bytes | msgspec.Raw, shape: type[T]) -> T:
 
 
 def party(
-    scheme: str, value: str, *, name: str | None = None, role: Role = "customer", locale: str | None = None
+    scheme: str,
+    value: str,
+    *,
+    name: str | None = None,
+    role: Role = "customer",
+    locale: str | None = None,
+    also: Iterable[Address] = (),
 ) -> Party:
-    """Describe somebody by one address."""
-    address = Address(scheme=scheme, value=value)
-    return Party(id=ids.contact_id(scheme, value), name=name or None, role=role, locale=locale, addresses=(address,))
+    """Describe somebody by an address, which makes the id, and by those the provider names `also`."""
+    addresses = (Address(scheme=scheme, value=value), *also)
+    return Party(id=ids.contact_id(scheme, value), name=name or None, role=role, locale=locale, addresses=addresses)
 
 
 def conversation(raw: RawEvent, provider_id: str, kind: ConversationKind = "direct") -> Conversation:

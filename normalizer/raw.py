@@ -45,11 +45,14 @@ class Event(Struct, frozen=True, kw_only=True):
         method: a notification of `normalizer.methods`.
         params: its params; `conversation.seq` and `dedup` are still empty.
         key: the dedup key (`normalizer.ids.dedup_key`).
+        after: the dedup key of an event that must be published first if it is on its way, too: an edit follows what
+            it edits. Empty: none.
     """
 
     method: str
     params: EventParams
     key: str
+    after: str = ""
 
 
 class BadItem(Struct, frozen=True, kw_only=True):
@@ -90,6 +93,8 @@ class Outbound(Struct, frozen=True, kw_only=True):
         reply_to: the message it answers.
         thread: the provider's id of the thread, where the channel has threads.
         subject: mail and the like.
+        conversation: our id of the conversation (`cnv_…`), where the caller named it or it follows from `to`.
+        in_response_to: our id of the message this answers (`msg_…`), where the caller said so.
         metadata: provider extras (`metadata.telegram.parse_mode` …).
     """
 
@@ -101,6 +106,8 @@ class Outbound(Struct, frozen=True, kw_only=True):
     reply_to: MessageRef | None = None
     thread: str | None = None
     subject: str | None = None
+    conversation: str | None = None
+    in_response_to: str | None = None
     metadata: dict[str, dict[str, str]] = {}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,10 +12,13 @@ import structlog
 
 from connectors import registry
 from connectors.api import Context
+from dedup.embedded import EmbeddedDeduplicator
 from gateway.blobs import BlobStore
 from gateway.commands.console import emit, warn
 from gateway.commands.target import named
 from gateway.settings.model import Channel, Settings
+from gateway.state import ChannelState
+from gateway.web.media import media_link
 from normalizer import rpc
 from normalizer.codecs.api import Codec
 from normalizer.errors import MalformedPayload
@@ -49,13 +53,16 @@ async def _codec(channel: Channel, ref: ChannelRef) -> Codec:
     """Build the channel as the gateway would, with a store that is thrown away; its codec needs neither."""
     with tempfile.TemporaryDirectory() as folder:
         async with aiohttp.ClientSession() as session:
+            blobs = BlobStore(Path(folder))
             context = Context(
                 channel=ref,
                 log=structlog.get_logger(),
                 http=session,
-                blobs=BlobStore(Path(folder)),
+                blobs=blobs,
                 data_dir=Path(folder),
                 hub={},
+                state=ChannelState(EmbeddedDeduplicator(Path(folder) / "dedup.db"), ref.id),
+                link=media_link(blobs, "http://localhost", time.time),  # noqa: TID251 -- no link is made,
             )
             return registry.load()[channel.kind].build(channel.options, context).codec
 

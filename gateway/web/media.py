@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from connectors.api import Delivery, Reply
+from connectors.api import Delivery, LinkMaker, Reply
 from gateway.blobs import BlobStore
-from gateway.outbound_actions import Link
 
 NOT_FOUND = Reply(status=404, body=b"not found")
 HEADERS = {
@@ -22,10 +21,10 @@ HEADERS = {
 LINK_SECS = 3600
 
 
-def media_link(blobs: BlobStore, public_url: str, clock: Callable[[], float]) -> Link:
+def media_link(blobs: BlobStore, public_url: str, clock: Callable[[], float]) -> LinkMaker:
     """Make what signs links below `public_url` that work for an hour."""
 
-    def link(ref: str, *, mime: str | None, name: str | None) -> tuple[str, datetime]:  # noqa: ARG001 -- `Link`
+    def link(ref: str, *, mime: str | None, name: str | None) -> tuple[str, datetime]:  # noqa: ARG001 -- `LinkMaker`
         expires = clock() + LINK_SECS
         return f"{public_url.rstrip('/')}/media/{blobs.sign(ref, expires)}", datetime.fromtimestamp(expires, UTC)
 

@@ -27,15 +27,15 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from connectors import registry
-from connectors.api import ChannelConfig, Connector, Context, Delivery, HttpConnector, Receipt
+from connectors.api import ChannelConfig, Connector, Delivery, HttpConnector, Receipt
 from connectors.errors import SendError
-from gateway.blobs import BlobStore
 from normalizer import parts as p
 from normalizer.codecs.api import Codec
 from normalizer.errors import MalformedPayload, Unsendable
 from normalizer.methods import NOTIFICATIONS, REQUESTS
 from normalizer.parts import type_names
 from normalizer.raw import BadItem, Decoded, Event, RawEvent
+from tests.contexts import make_context
 from tests.contract import channel_fixtures as fixtures
 
 SPECS = registry.load()
@@ -66,14 +66,7 @@ class Bench:
         return fixtures.build_options(kind, self.tmp_path, self.monkeypatch, **changes)
 
     def connector(self, kind: str, **changes: Any) -> Connector:
-        context = Context(
-            channel=fixtures.reference(kind),
-            log=self.log,
-            http=self.http,
-            blobs=BlobStore(self.tmp_path),
-            data_dir=self.tmp_path,
-            hub={},
-        )
+        context = make_context(fixtures.reference(kind), self.tmp_path, self.http, log=self.log)
         return SPECS[kind].build(self.options(kind, **changes), context)
 
 

@@ -265,6 +265,39 @@ async def test_answers_of_requests_are_remembered_for_their_time(store: Deduplic
             await asyncio.sleep(0.005)
 
 
+async def test_value_without_an_end_stays(store: Deduplicator) -> None:
+    await store.remember("cursor", b"17", keep=None)
+    assert await store.recall("cursor") == b"17"
+
+
+async def test_value_is_swapped_only_for_the_expected_one(store: Deduplicator) -> None:
+    assert not await store.swap("k", b"", b"x", keep=60)  # an empty value is not the same as none
+    assert await store.swap("k", None, b"", keep=60)
+    assert not await store.swap("k", None, b"x", keep=60)
+    assert await store.swap("k", b"", b"\x00\xff", keep=None)
+    assert not await store.swap("k", b"", b"y", keep=None)
+    assert await store.recall("k") == b"\x00\xff"
+    assert await store.swap("k", b"\x00\xff", None, keep=None)
+    assert await store.recall("k") is None
+
+
+async def test_value_that_ran_out_is_none_to_swap(store: Deduplicator) -> None:
+    assert await store.swap("k", None, b"mine", keep=0.01)
+    async with asyncio.timeout(5):
+        while not await store.swap("k", None, b"yours", keep=60):
+            await asyncio.sleep(0.005)
+    assert await store.recall("k") == b"yours"
+
+
+async def test_only_one_of_many_owners_swaps(make: Make) -> None:
+    owners = [await make() for _ in range(4)]
+    async with asyncio.TaskGroup() as group:
+        swaps = [group.create_task(owner.swap("lease", None, b"%d" % n, keep=60)) for n, owner in enumerate(owners)]
+    winners = [n for n, swap in enumerate(swaps) if swap.result()]
+    assert len(winners) == 1
+    assert await owners[0].recall("lease") == b"%d" % winners[0]
+
+
 async def test_batch_of_thousands(store: Deduplicator) -> None:
     batch = [take(f"k{n}", f"c{n % 100}", now_us=10) for n in range(2500)]
 

@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from connectors.api import Capabilities, ChannelConfig, Sent, Sink
+from connectors.api import Capabilities, ChannelConfig, Fetched, Sent, Sink
 from connectors.http import call, refusal
 from dedup.embedded import EmbeddedDeduplicator
 from gateway.broker.api import Broker, BrokerUnavailable, Consumer, Delivery, Publication
@@ -28,7 +28,7 @@ from normalizer.codecs.api import Codec
 from normalizer.errors import Unsendable
 from normalizer.methods import Params
 from normalizer.model import ChannelRef
-from normalizer.parts import Text
+from normalizer.parts import Media, Text
 from normalizer.raw import Event
 from normalizer.raw import Outbound as Message
 
@@ -120,8 +120,8 @@ class Connector:
     async def probe(self) -> dict[str, Any]:
         return await self._post({"to": "", "text": "probe"})
 
-    async def fetch_media(self, provider_id: str, *, max_bytes: int) -> bytes:
-        return provider_id.encode()
+    async def fetch_media(self, media: Media, *, max_bytes: int) -> Fetched:
+        return Fetched(data=(media.provider_id or "").encode())
 
     async def _post(self, body: dict[str, Any]) -> dict[str, Any]:
         url, data = self._provider.url, msgspec.json.encode(body)

@@ -16,6 +16,7 @@ from normalizer import parts as p
 from normalizer.errors import Unsendable
 from normalizer.methods import DeleteParams, EditParams, ReactParams, ReceiptSendParams, TypingParams
 from normalizer.model import MessageRef
+from normalizer.parts import Media
 from tests.servers.telegram import BotApi
 from tests.servers.telegram_bot import ANN, message, telegram_bot, text
 
@@ -95,14 +96,18 @@ async def test_the_probe_tells_who_the_bot_is_and_how_its_webhook_fares(
             await stranger.probe()
 
 
+def _file(provider_id: str) -> Media:
+    return Media(id="med_1", provider_id=provider_id, status="pending")
+
+
 async def test_a_file_is_fetched_up_to_the_limit(bot: TelegramConnector, api: BotApi) -> None:
     api.files = {"VOICE": b"OggS" * 1000}
 
-    assert await bot.fetch_media("VOICE", max_bytes=4000) == b"OggS" * 1000
+    assert (await bot.fetch_media(_file("VOICE"), max_bytes=4000)).data == b"OggS" * 1000
     with pytest.raises(TooLarge):
-        await bot.fetch_media("VOICE", max_bytes=3999)
+        await bot.fetch_media(_file("VOICE"), max_bytes=3999)
     with pytest.raises(Refused):
-        await bot.fetch_media("NOTHING", max_bytes=4000)
+        await bot.fetch_media(_file("NOTHING"), max_bytes=4000)
 
 
 def test_the_connector_is_what_the_gateway_looks_for(bot: TelegramConnector) -> None:

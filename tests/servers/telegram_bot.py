@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import structlog
 
-from connectors.api import Context, Delivery, Receipt, Sink
+from connectors.api import Delivery, Receipt, Sink
 from connectors.secrets import Secret
 from connectors.telegram import TelegramConfig, TelegramConnector
 from normalizer import parts as p
 from normalizer.model import Address, ChannelRef
 from normalizer.raw import Outbound, RawEvent
+from tests.contexts import make_context
 from tests.servers.telegram import TOKEN
 
 SECRET = "s3cret-Token_of-the-webhook"
@@ -37,14 +37,7 @@ class NoBlobs:
 @asynccontextmanager
 async def telegram_bot(tmp_path: Path, api_base: str, token: str = TOKEN) -> AsyncIterator[TelegramConnector]:
     async with aiohttp.ClientSession() as http:
-        context = Context(
-            channel=ChannelRef(id="tg", type="telegram"),
-            log=structlog.get_logger(),
-            http=http,
-            blobs=NoBlobs(),
-            data_dir=tmp_path,
-            hub={},
-        )
+        context = make_context(ChannelRef(id="tg", type="telegram"), tmp_path, http, blobs=NoBlobs())
         yield TelegramConnector(TelegramConfig(token=Secret(token), secret=Secret(SECRET), api_base=api_base), context)
 
 

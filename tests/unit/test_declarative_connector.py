@@ -13,16 +13,15 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
-import structlog
 from aiohttp import web
 
-from connectors.api import Context, Delivery, Receipt, Reply
+from connectors.api import Delivery, Receipt, Reply
 from connectors.declarative import DeclarativeConfig, DeclarativeConnector
 from connectors.errors import Misconfigured, Refused, Throttled, Unreachable
-from gateway.blobs import BlobStore
 from normalizer.model import Address, ChannelRef
 from normalizer.parts import Text
 from normalizer.raw import Outbound, RawEvent
+from tests.contexts import make_context
 
 NOW = 1763640000.0
 BODY = b'{"id": "1", "from": "ada"}'
@@ -44,14 +43,7 @@ class Channel:
 
     def make(self, **options: Any) -> DeclarativeConnector:
         config = msgspec.convert(options, DeclarativeConfig, dec_hook=lambda shape, value: shape(value))
-        context = Context(
-            channel=ChannelRef(id="shop", type="webhook"),
-            log=structlog.get_logger(),
-            http=self.http,
-            blobs=BlobStore(self.data_dir),
-            data_dir=self.data_dir,
-            hub={},
-        )
+        context = make_context(ChannelRef(id="shop", type="webhook"), self.data_dir, self.http)
         return DeclarativeConnector(config, context, clock=lambda: NOW)
 
     async def sink(self, raw: RawEvent) -> Receipt:

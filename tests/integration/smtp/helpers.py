@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import structlog
 
 from connectors.api import Context, Receipt
 from connectors.email import EmailChannel, EmailConfig, SmtpConfig
 from connectors.email.listener import Listener
 from normalizer.model import ChannelRef
 from normalizer.raw import RawEvent
+from tests.contexts import make_context
 
 
 class FolderBlobs:
@@ -79,13 +79,8 @@ class Office:
         return pipeline
 
     def context(self, name: str) -> Context:
-        return Context(
-            channel=ChannelRef(id=name, type="email"),
-            log=structlog.get_logger().bind(channel=name),
-            http=self.http,
-            blobs=FolderBlobs(self.folder),
-            data_dir=self.folder,
-            hub=self.hub,
+        return make_context(
+            ChannelRef(id=name, type="email"), self.folder, self.http, blobs=FolderBlobs(self.folder), hub=self.hub
         )
 
     async def remove(self, name: str) -> None:
