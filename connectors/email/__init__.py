@@ -35,7 +35,8 @@ class EmailChannel:
 
     async def run(self, sink: Sink) -> None:
         """Take mail until cancelled; deliveries under way get `smtp.drain_secs` to end."""
-        await serve(self._context.hub, self._config, Inbox(self._context, sink))
+        if self._config.smtp is not None:
+            await serve(self._context.hub, self._config, self._config.smtp, Inbox(self._context, sink))
 
     async def send(self, message: Outbound) -> Sent:
         """Refuse: this channel has no way out."""
@@ -44,4 +45,6 @@ class EmailChannel:
     async def verify(self) -> dict[str, Any]:
         """Describe what is received where; there is no provider to ask."""
         smtp = self._config.smtp
+        if smtp is None:
+            return {"addresses": list(self._config.addresses)}
         return {"listen": smtp.listen, "addresses": list(self._config.addresses), "starttls": smtp.tls_cert is not None}

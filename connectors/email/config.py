@@ -13,6 +13,8 @@ from connectors.email.routing import Pattern
 Listen = Annotated[
     str, Meta(pattern=r"^(\[[0-9a-fA-F:.]*\]|[^:\s]*):\d{1,5}$", description="host:port; port 0 takes a free one")
 ]
+WAYS = ("smtp", "imap", "outgoing")
+"""Options that let mail in or out; a channel has at least one of them."""
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 
 
@@ -69,21 +71,25 @@ class SmtpConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class EmailConfig(ChannelConfig, frozen=True, kw_only=True):
-    """`kind = "email"`.
+    """`kind = "email"`; needs at least one way in or out.
 
     Attributes:
         addresses: the channel's recipients: ``support@shop.example`` (and ``support+anything@``), or
-            ``*@help.shop.example`` for a whole domain.
+            ``*@help.shop.example`` for a whole domain. Needed for `smtp`, which refuses every other recipient.
         smtp: where mail is received.
     """
 
-    addresses: Annotated[tuple[str, ...], Meta(min_length=1)]
-    smtp: SmtpConfig
+    addresses: tuple[str, ...] = ()
+    smtp: SmtpConfig | None = None
     max_bytes: Positive = 36_700_160
 
     def __post_init__(self) -> None:
-        """Check the addresses, and that the listener takes no larger mail than the channel."""
+        """Check that there is a way in or out, the addresses, and that the listener takes no larger mail."""
+        if all(getattr(self, way, None) is None for way in WAYS):
+            raise ValueError("has no way in or out: give `smtp`, `imap` or `outgoing`")
         for address in self.addresses:
             Pattern.parse(address)
-        if self.smtp.max_bytes > self.max_bytes:
+        if self.smtp is not None and not self.addresses:
+            raise ValueError("`smtp` needs `addresses`, the recipients it takes mail for")
+        if self.smtp is not None and self.smtp.max_bytes > self.max_bytes:
             raise ValueError("`smtp.max_bytes` is larger than the channel's `max_bytes`; raise that, too")

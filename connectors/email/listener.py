@@ -203,12 +203,12 @@ class Listener:
         return Outcome.ACCEPTED if Outcome.ACCEPTED in outcomes else Outcome.REFUSED
 
 
-async def serve(hub: dict[str, Any], config: EmailConfig, inbox: Inbox) -> None:
-    """Receive for one channel at the listener that `config` names, until cancelled; raises `Misconfigured`."""
-    name = f"smtp:{config.smtp.listen}"
-    listener: Listener = hub.get(name) or hub.setdefault(name, Listener(config.smtp))
+async def serve(hub: dict[str, Any], config: EmailConfig, smtp: SmtpConfig, inbox: Inbox) -> None:
+    """Receive for one channel at the listener that `smtp` names, until cancelled; raises `Misconfigured`."""
+    name = f"smtp:{smtp.listen}"
+    listener: Listener = hub.get(name) or hub.setdefault(name, Listener(smtp))
     member = Member(config, inbox)
-    await listener.join(member, config.smtp)
+    await listener.join(member, smtp)
     try:
         await listener.serve(member)
     finally:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from gateway.commands.console import Config
+from gateway.commands.console import Config, Failure
 from gateway.commands.target import choose, reachable, secret_of, web_url
 from gateway.settings.load import load
 from gateway.settings.sources import find
@@ -105,6 +105,8 @@ def email(
     """
     given = _rest(locals(), "config", "listen", "channel", "to")
     options: Any = choose(load(find(config)).settings, "email", channel).options
+    if options.smtp is None and listen is None:
+        raise Failure("the channel takes no mail by SMTP; name a server with --listen")
     where = listen or reachable(options.smtp.listen, "--listen")
     return mail.command(listen=where, to=to or options.addresses[0].replace("*", "support"), **given)
 

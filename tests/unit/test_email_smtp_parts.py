@@ -120,7 +120,7 @@ def test_a_taken_address_is_refused_with_everything_beside_it() -> None:
         ({"smtp": {"listen": ":0", "max_bytes": 40_000_000}}, "max_bytes"),
         ({"smtp": {"listen": ":0", "max_buffered_bytes": 1}}, "max_buffered_bytes"),
         ({"smtp": {"listen": ":0", "max_size": 1}}, "max_size"),
-        ({"smtp": None}, "smtp"),
+        ({"smtp": None}, "no way in or out"),
         ({"imap": {}}, "imap"),
     ],
 )
