@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, cycle, islice
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
+from typing_extensions import override
 
+from connectors.telegram import TelegramConfig
+from gateway.simulate.api import Item, Request, Simulator, json_post, raw_post
 from gateway.simulate.traffic import Bar, Delivery, Manner, Report, deliver, summarize
 
 Kind = Literal["text", "photo", "voice", "edit", "callback", "reaction"]
@@ -110,6 +113,35 @@ _CONTENT: dict[Kind, Callable[[int, int, int, str], dict[str, Any]]] = {
     "callback": _callback,
     "reaction": _reaction,
 }
+
+
+class TelegramSimulator(Simulator[TelegramConfig]):
+    """Updates with a constant token in a header: it covers neither body nor time, so repetitions are deduplicated."""
+
+    contents = tuple(_CONTENT)
+    connections = CONNECTIONS
+    signs_body = False
+
+    @override
+    def delivery(self, items: Sequence[Item]) -> Request:
+        """One update per delivery."""
+        (item,) = items
+        content = _CONTENT[cast("Kind", item.content)]
+        person = FIRST_PERSON + item.person - 1
+        return json_post({"update_id": item.number, **content(item.number, int(item.at), person, item.text)})
+
+    @override
+    def sign(self, request: Request, now: float) -> Request:
+        """Repeat the `secret_token` of setWebhook."""
+        return request.adding(headers={SECRET_HEADER: self.options.secret.reveal()})
+
+    @override
+    def malformed(self, number: int) -> Request:
+        """Not JSON, cut off, wrong types, invalid UTF-8, too deep."""
+        return raw_post(MALFORMED[number % len(MALFORMED)])
+
+
+SIMULATOR = TelegramSimulator
 
 
 def deliveries(found: Iterator[dict[str, Any]], malformed: int = 0) -> Iterator[Delivery]:
