@@ -63,6 +63,9 @@ class ChannelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             are kept anyway.
         rate_per_sec: messages sent per second; 0 is unlimited.
         max_sends: messages sent at the same time.
+        fetch_media: fetch the media of received messages at once and keep them as blobs.
+        media_max_bytes: the largest media item that is fetched or sent.
+        media_types: MIME types that are kept (`image/*`); none named keeps everything but programs.
         send_attempts: tries before a message is given up.
         send_timeout_secs: how long one try may take.
     """
@@ -76,6 +79,9 @@ class ChannelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     keep_raw: bool = False
     rate_per_sec: Annotated[float, Meta(ge=0)] = 0.0
     max_sends: Positive = 8
+    fetch_media: bool = True
+    media_max_bytes: Positive = 33_554_432
+    media_types: tuple[str, ...] = ()
     send_attempts: Positive = 5
     send_timeout_secs: Seconds = 20.0
 
@@ -89,6 +95,10 @@ class Blobs(Protocol):
 
     async def get(self, ref: str) -> bytes:
         """Read it back; raises `KeyError`."""
+        ...
+
+    async def exists(self, ref: str) -> bool:
+        """Tell whether `get` would find it."""
         ...
 
 

@@ -7,15 +7,18 @@ and `provider_id` as well, so that they can send.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import ClassVar, Generic, Literal, TypeVar
 
-from connectors.api import ChannelConfig, Context, Delivery, Reply, Sent, Sink
+from connectors.api import ChannelConfig, Context, Delivery, Fetched, Reply, Sent, Sink
 from connectors.errors import Busy, SendError, Unauthorized
 from connectors.http import Answer, call, refusal
+from connectors.staging import Staging
 from normalizer.codecs.api import Codec
 from normalizer.errors import MalformedPayload
 from normalizer.model import Security
+from normalizer.parts import Media, MediaPart
 from normalizer.raw import Outbound, RawEvent, Wire
 
 UNFINISHED_MAX = 1024
@@ -32,9 +35,12 @@ class WebhookConfig(ChannelConfig, frozen=True, kw_only=True):
 
     Attributes:
         api_base: where the provider's API is; change it for a proxy or a test server.
+        media_hosts: host names that media may be fetched from although they are not public, also without TLS
+            (on-premises servers, tests).
     """
 
     api_base: str = ""
+    media_hosts: tuple[str, ...] = ()
 
 
 C = TypeVar("C", bound=WebhookConfig)
@@ -66,6 +72,9 @@ class WebhookConnector(Generic[C]):
         self._kind = context.channel.type
         self._sink: Sink | None = None
         self._unfinished: dict[str, tuple[str | None, ...]] = {}
+        self.staging = Staging(
+            context, hosts=config.media_hosts, timeout=config.send_timeout_secs, max_bytes=config.media_max_bytes
+        )
 
     def verify(self, delivery: Delivery) -> Security:
         """Authenticate a delivery and say how; there is no permissive default, every kind overrides this.
@@ -132,7 +141,7 @@ class WebhookConnector(Generic[C]):
             SendError: by the provider's answer.
             Unsendable: the channel cannot express the message.
         """
-        wires = tuple(self.codec.encode(message))
+        wires = tuple(self.codec.encode(await self.stage(message)))
         done = list(self._unfinished.pop(message.id, ()))
         try:
             for wire in wires[len(done) :]:
@@ -141,6 +150,7 @@ class WebhookConnector(Generic[C]):
         finally:  # also when the time for this try is up
             if 0 < len(done) < len(wires):
                 self._remember(message.id, tuple(done))
+        self.staging.done(message.id)
         return Sent(provider_ids=tuple(native for native in done if native is not None))
 
     def _remember(self, message_id: str, done: tuple[str | None, ...]) -> None:
@@ -176,3 +186,44 @@ class WebhookConnector(Generic[C]):
     def provider_id(self, answer: Answer) -> str | None:
         """Read the id the provider gave the message; None when it gives none."""
         return None
+
+    async def fetch_url(self, url: str, *, max_bytes: int, headers: Mapping[str, str] | None = None) -> Fetched:
+        """Download media from a URL of the provider's, through the guard of `connectors.download`.
+
+        A kind whose media are URLs has `fetch_media` in one line (`MediaSource`)::
+
+            return await self.fetch_url(media.provider_id or "", max_bytes=max_bytes, headers=…)
+
+        Args:
+            url: absolute; https, to a public address, unless its host is in `media_hosts`.
+            max_bytes: of the content.
+            headers: such as the provider's `Authorization`; not shown to another host in a redirect.
+
+        Raises:
+            TooLarge: more than `max_bytes`.
+            SendError: as `connectors.download.download` does.
+        """
+        return await self.staging.fetch(url, max_bytes=max_bytes, headers=headers)
+
+    async def stage(self, message: Outbound) -> Outbound:
+        """Prepare the media of a message before it is encoded; `send` calls it. See `Staging.stage`."""
+        return await self.staging.stage(message, self.upload_part)
+
+    async def upload_part(self, part: MediaPart) -> Media:
+        """Do what `upload` does; override this one where the provider asks what the file is going to be."""
+        return await self.upload(part.media)
+
+    async def upload(self, media: Media) -> Media:
+        """Bring a blob of ours to where the provider has it: here by a signed public link in `url`.
+
+        A kind that must upload overrides this: `bytes_of` gives the content; return the media with `provider_id` (and
+        `expires_at`, if the handle ends). It is asked once per message and blob, also when the message is tried again.
+
+        Raises:
+            SendError: by the provider's answer.
+        """
+        return self.staging.linked(media)
+
+    async def bytes_of(self, media: Media) -> Fetched:
+        """Return the content of a blob of ours, or of the `url` of somebody else; see `Staging.bytes_of`."""
+        return await self.staging.bytes_of(media)

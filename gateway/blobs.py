@@ -64,6 +64,7 @@ class BlobStore(Blobs):
         except FileNotFoundError:
             raise KeyError(ref) from None
 
+    @override
     async def exists(self, ref: str) -> bool:
         """Tell whether `get` would find it."""
         try:
