@@ -194,6 +194,7 @@ class Delivery(Struct, frozen=True, kw_only=True):
         query: decoded; of repeated names the first.
         path: what follows ``/c/<channel>``, without query.
         url: as the client asked for it, for signatures that cover it.
+        connected: tells whether the client is still there to read the answer.
     """
 
     method: str
@@ -203,6 +204,7 @@ class Delivery(Struct, frozen=True, kw_only=True):
     headers: dict[str, str]
     body: bytes
     remote: str | None = None
+    connected: Callable[[], bool] = lambda: True
 
 
 class Reply(Struct, frozen=True, kw_only=True):

@@ -115,9 +115,13 @@ class WebhookConnector(Generic[C]):
                 security=self.verify(delivery),
                 on_malformed=self.on_malformed,
             )
-            await sink(raw)
+            return await self.deliver(delivery, raw, sink)
         except Exception as exc:  # noqa: BLE001 -- the border to the outside: whatever it is, the provider gets an answer
             return self.failure(exc)
+
+    async def deliver(self, delivery: Delivery, raw: RawEvent, sink: Sink) -> Reply:
+        """Hand an authentic delivery over and answer it; what is raised becomes the answer of `failure`."""
+        await sink(raw)
         return self.accepted
 
     def failure(self, exc: Exception) -> Reply:

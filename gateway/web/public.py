@@ -158,6 +158,7 @@ class PublicServer:
                 remote=client_address(
                     request.remote, headers.getall("X-Forwarded-For", ()) if self._trusted else (), self._trusted
                 ),
+                connected=lambda: request.transport is not None,
             )
         )
         return (None if self._ending else quick(request, reply)) or web.Response(
