@@ -7,6 +7,7 @@ publisher → files. A delivery that is still not durable by then is answered "t
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import resource
 import signal
@@ -92,6 +93,7 @@ class App:
             supervisor.start("pauses", self.channels.follow_pauses, stage="pauses")
             if started is not None:
                 started(public)
+            _calm_gc()
             log.info("gateway_ready", http=public.address, channels=len(self.channels.all()))
             await self._stop.wait()
             await self._shut_down(public, admin, supervisor)
@@ -175,6 +177,18 @@ class App:
             telemetry.BROKER_UP.set(self.core.broker.ready)
             telemetry.DEDUP_UP.set(self.core.pipeline.dedup_ok)
             await asyncio.sleep(GAUGE_SECS)
+
+
+def _calm_gc() -> None:
+    """Let the cyclic garbage collector run seldom, and over little.
+
+    What is there when the process begins to serve stays until its end, and a message leaves no cycles behind: it goes
+    with its last reference. With Python's defaults (700, 10, 10) full collections come often and walk over all
+    modules, 20 ms in which nothing else happens: that nearly doubled the 99th percentile under full load.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 10)
 
 
 def _merge(old: Settings, new: Settings) -> Settings:

@@ -6,6 +6,7 @@ claims, and only then is the receipt given.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from dedup.api import Done
@@ -96,34 +97,39 @@ class Settlement:
 
     def _end(self, items: list[tuple[Ticket, Verdict]]) -> None:
         now, lines = self._clock(), []
+        counts: Counter[tuple[Meters, Verdict, bool]] = Counter()
         for ticket, verdict in items:
-            self._tell(ticket, verdict)
+            _tell(ticket, verdict, counts)
             lines.append(entry(ticket, verdict.value, now))
             for follower in self._forget(ticket, verdict):
                 follower.stage = Stage.SETTLED
                 shared = verdict if verdict is Verdict.REFUSED else Verdict.DUPLICATE
-                self._tell(follower, shared)
+                _tell(follower, shared, counts)
                 lines.append(entry(follower, shared.value, now))
+        for (meters, verdict, unchecked), number in counts.items():
+            _count(meters, verdict, number, unchecked=unchecked)
         self._journal.append(lines)
 
-    @staticmethod
-    def _tell(ticket: Ticket, verdict: Verdict) -> None:
-        if verdict is not Verdict.REFUSED and ticket.waiter is not None:
-            ticket.meters.received.inc()
-            _count(ticket.meters, ticket, verdict)
-        if ticket.waiter is not None:
-            ticket.waiter.settle(verdict)
+
+def _tell(ticket: Ticket, verdict: Verdict, counts: Counter[tuple[Meters, Verdict, bool]]) -> None:
+    if ticket.waiter is None:
+        return
+    if verdict is not Verdict.REFUSED:
+        counts[ticket.meters, verdict, ticket.unchecked] += 1
+    ticket.waiter.settle(verdict)
 
 
-def _count(meters: Meters, ticket: Ticket, verdict: Verdict) -> None:
+def _count(meters: Meters, verdict: Verdict, number: int, *, unchecked: bool) -> None:
+    """Count the items of a batch that ended alike; a counter shared by processes costs a microsecond each time."""
+    meters.received.inc(number)
     if verdict is Verdict.PUBLISHED:
-        meters.published.inc()
+        meters.published.inc(number)
     elif verdict is Verdict.SPOOLED:
-        meters.spooled.inc()
+        meters.spooled.inc(number)
     else:
-        meters.duplicate.inc()
-    if ticket.unchecked:
-        meters.unchecked.inc()
+        meters.duplicate.inc(number)
+    if unchecked:
+        meters.unchecked.inc(number)
 
 
 def entry(ticket: Ticket, verdict: str, now: float) -> Entry:
