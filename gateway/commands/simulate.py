@@ -1,64 +1,42 @@
-"""`omnigate simulate`: signed provider traffic against a running gateway."""
+"""`omnigate simulate`: signed provider traffic against a running gateway.
+
+The commands of the webhook kinds are made when they are asked for (`gateway.commands.simulate_kind`).
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
 from gateway.commands.console import Config, Failure
-from gateway.commands.target import choose, reachable, secret_of, web_url
+from gateway.commands.target import choose, reachable
 from gateway.settings.load import load
 from gateway.settings.sources import find
 from gateway.simulate import email as mail
-from gateway.simulate import telegram as provider
+from gateway.simulate import registry
+from gateway.simulate.registry import WORDS
 
 Flag = Annotated[bool, Parameter(negative=())]
+HELP = "Signed provider traffic against a running gateway, and providers to send to."
+EXAMPLES = """\
+The channel must be configured: its secrets are what deliveries are signed
+with. "omnigate simulate KIND --help" tells what a provider can do.
 
-app = App(name="simulate", help="Signed provider traffic against a running gateway.", help_format="plaintext")
+    omnigate simulate telegram --text "Where is my parcel?" --duplicates 1
+    omnigate simulate whatsapp --count 5000 --batch 20 --rate 500 --reorder
+    omnigate simulate wechat --handshake
+    omnigate simulate cloud whatsapp --listen 127.0.0.1:9000 --fail 429:0.1
+"""
+CLOUD = "A provider's API on this machine: takes what the gateway sends, answers as the provider does."
 
-
-@app.command
-def telegram(
-    *,
-    config: Config = None,
-    url: str | None = None,
-    channel: str | None = None,
-    count: int = 1,
-    text: str = "Hello from the simulator",
-    kind: provider.Kind = "text",
-    chats: int = 1,
-    first: int | None = None,
-    rate: float = 0.0,
-    connections: int = provider.CONNECTIONS,
-    duplicates: int = 0,
-    reorder: Flag = False,
-    malformed: Flag = False,
-    retry: bool = True,
-) -> int:
-    """Send signed Telegram updates to a running gateway, again until they are accepted.
-
-    Args:
-        config: the configuration; it knows the secret.
-        url: where the gateway listens, such as http://127.0.0.1:8080; by default as configured.
-        channel: id of the Telegram channel; not needed when there is only one.
-        count: how many updates.
-        text: text of the messages; {n} becomes the number of the update.
-        kind: what happens in each update.
-        chats: how many persons write, in turn.
-        first: number of the first update; the same number makes the same updates again.
-        rate: updates per second; 0 is as fast as it goes.
-        connections: requests at the same time.
-        duplicates: how often each update is sent again although it was accepted.
-        reorder: let neighbouring updates change places.
-        malformed: add an unreadable body for every ten updates.
-        retry: send again after anything but 2xx, as Telegram does.
-    """
-    given = _rest(locals(), "config", "url", "channel")
-    settings = load(find(config)).settings
-    chosen = choose(settings, "telegram", channel)
-    return provider.command(url=url or web_url(settings), channel=chosen.id, secret=secret_of(chosen), **given)
+app = App(name="simulate", help=HELP, help_epilogue=EXAMPLES, help_format="plaintext")
+app.command("gateway.commands.simulate_cloud:cloud", name="cloud", help=CLOUD)
+for kind in registry.kinds():
+    said = None if kind in sys.argv else WORDS[kind]  # the one that is asked for has more to say
+    app.command(f"gateway.commands.simulate_kind:{kind}", name=kind, help=said, help_epilogue="")
 
 
 @app.command

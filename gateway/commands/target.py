@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from connectors.secrets import Secret
 from gateway.commands.console import Failure
 from gateway.settings.model import Channel, Settings
 from gateway.settings.problems import did_you_mean
@@ -42,9 +41,3 @@ def reachable(listen: str, option: str) -> str:
 def web_url(settings: Settings) -> str:
     """Return where this machine reaches the gateway's web server; raises `Failure`."""
     return "http://" + reachable(settings.http.listen, "--url")
-
-
-def secret_of(channel: Channel, option: str = "secret") -> str:
-    """Return what a channel's deliveries are signed with, for commands that play the provider."""
-    secret: Secret = getattr(channel.options, option)
-    return secret.reveal()

@@ -14,10 +14,17 @@ import pytest
 from aiohttp import web
 
 from connectors.api import Delivery, Receipt
-from gateway.simulate import telegram as simulator
-from gateway.simulate.traffic import Manner, Report
+from connectors.secrets import Secret
+from connectors.telegram import TelegramConfig
+from gateway.commands.simulate_kind import play
+from gateway.simulate.api import Simulator
+from gateway.simulate.report import Report
+from gateway.simulate.telegram import SIMULATOR
+from gateway.simulate.traffic import Manner, deliver
+from gateway.simulate.wanted import Wanted, deliveries
 from normalizer.errors import MalformedPayload
 from normalizer.raw import Event, RawEvent
+from tests.servers.telegram import TOKEN
 from tests.servers.telegram_bot import SECRET, running, telegram_bot
 
 
@@ -75,12 +82,15 @@ async def front(tmp_path: Path) -> AsyncIterator[Front]:
 async def simulate(
     front: Front, *, channel: str = "tg", secret: str = SECRET, malformed: int = 0, **what: Any
 ) -> Report:
-    names = ("rate", "connections", "attempts", "duplicates", "reorder", "timeout_secs")
+    names = ("rate", "connections", "attempts", "duplicates", "retries", "reorder", "timeout_secs")
     manner = Manner(**{name: what.pop(name) for name in names if name in what})
-    updates = simulator.updates(**what)
-    return await simulator.run(
-        url=front.url, channel=channel, secret=secret, updates=updates, manner=manner, malformed=malformed
-    )
+    telegram = telegram_at(front, channel, secret)
+    return await deliver(telegram.url, telegram, deliveries(Wanted(bad=malformed, **what), telegram), manner)
+
+
+def telegram_at(front: Front, channel: str, secret: str) -> Simulator[Any]:
+    options = TelegramConfig(token=Secret(TOKEN), secret=Secret(secret))
+    return SIMULATOR(options, url=f"{front.url}/c/{channel}")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +178,7 @@ async def test_the_rate_is_kept(front: Front) -> None:
 
 @pytest.mark.parametrize(("options", "hint"), [({"secret": "wrong"}, "secret"), ({"channel": "x"}, "no such channel")])
 async def test_a_wrong_secret_or_channel_is_given_up_at_once_with_a_hint(
-    front: Front, options: dict[str, str], hint: str
+    front: Front, options: dict[str, Any], hint: str
 ) -> None:
     report = await simulate(front, count=2, **options)
 
@@ -186,7 +196,8 @@ async def test_a_gateway_that_is_not_there_is_tried_again(front: Front) -> None:
 
 async def test_the_command_tells_a_script_how_it_went(front: Front, capsys: pytest.CaptureFixture[str]) -> None:
     def go(secret: str) -> int:
-        return simulator.command(url=front.url, channel="tg", secret=secret, count=20, malformed=True, duplicates=1)
+        telegram = telegram_at(front, "tg", secret)
+        return play(telegram.url, telegram, Wanted(count=20, malformed=True), Manner(duplicates=1))
 
     good = await asyncio.to_thread(go, SECRET)
     told = json.loads(capsys.readouterr().out)
