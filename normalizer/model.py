@@ -79,12 +79,36 @@ class Referral(Base, frozen=True, kw_only=True):
 
 
 class Flags(Base, frozen=True, kw_only=True):
-    """What a helpdesk must know before it answers."""
+    """What a helpdesk must know before it answers.
+
+    Attributes:
+        auto_generated: a machine wrote it; no automatic answer may go to it (RFC 3834 §2).
+        bounce: a delivery report says that a mail of ours did not reach somebody (RFC 3464).
+        forwarded: the sender passed on somebody else's words.
+        view_once: the provider shows it once.
+        delayed: a delivery report says that a mail of ours is still on its way.
+        receipt: a report that a mail of ours was delivered, read or deleted (RFC 3464, RFC 8098).
+        auto_reply: a machine's answer to a mail (RFC 3834).
+        out_of_office: an automatic reply of somebody who is away; by its header, or by its subject in a reply.
+        mailing_list: came through a mailing list, or is bulk mail that can be unsubscribed from (RFC 2919, RFC 2369).
+        spam: a filter in front of us says so.
+        loop: our own mail has come back, or the mail has passed too many servers.
+        third_party: joins a conversation by a token of ours, but its sender is not whom that conversation is with: a
+            colleague, or whoever the mail was forwarded to. Show it; do not take it for the customer.
+    """
 
     auto_generated: bool = False
     bounce: bool = False
     forwarded: bool = False
     view_once: bool = False
+    delayed: bool = False
+    receipt: bool = False
+    auto_reply: bool = False
+    out_of_office: bool = False
+    mailing_list: bool = False
+    spam: bool = False
+    loop: bool = False
+    third_party: bool = False
 
 
 class ReplyWindow(Base, frozen=True, kw_only=True):
@@ -138,12 +162,24 @@ class RawInfo(Base, frozen=True, kw_only=True):
 
 
 class Security(Base, frozen=True, kw_only=True):
-    """How far the origin was proved."""
+    """How far the origin was proved.
+
+    `dkim`, `spf`, `dmarc` and `arc` are results of mail authentication in the words of RFC 8601 (``pass``, ``fail``,
+    ``temperror`` …), missing where nobody looked. `dkim_domain` and `spf_domain` are whom that `dkim` and `spf` are
+    about; only `dmarc` says whether it is the domain of the author. `dmarc_policy` is what the author's domain asks to
+    do with a failure. `authserv_id` names the server in front whose results these are (empty where it gives no name);
+    the gateway's own have none.
+    """
 
     verified: Literal["hmac", "ed25519", "token", "basic", "mtls", "none"]
     dkim: str | None = None
+    dkim_domain: str | None = None
     spf: str | None = None
+    spf_domain: str | None = None
     dmarc: str | None = None
+    dmarc_policy: str | None = None
+    arc: str | None = None
+    authserv_id: str | None = None
 
 
 class Trace(Base, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from connectors.api import Capabilities, Context, Sent, Sink
 from connectors.email.config import EmailConfig, SmtpConfig
 from connectors.email.delivery import Inbox
 from connectors.email.listener import serve
+from connectors.email.trust import Trust
 from connectors.errors import Misconfigured
 from connectors.registry import connector
 from normalizer.codecs.email import EmailCodec
@@ -31,12 +32,13 @@ class EmailChannel:
     def __init__(self, config: EmailConfig, context: Context) -> None:
         """Prepare; the port is opened by `run`."""
         self._config, self._context = config, context
+        self._trust = Trust(config.trust)
         self.codec = EmailCodec()
 
     async def run(self, sink: Sink) -> None:
         """Take mail until cancelled; deliveries under way get `smtp.drain_secs` to end."""
         if self._config.smtp is not None:
-            await serve(self._context.hub, self._config, self._config.smtp, Inbox(self._context, sink))
+            await serve(self._context.hub, self._config, self._config.smtp, Inbox(self._context, sink, self._trust))
 
     async def send(self, message: Outbound) -> Sent:
         """Refuse: this channel has no way out."""

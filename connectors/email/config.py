@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from ipaddress import ip_address
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -70,6 +71,45 @@ class SmtpConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("`listen` has a port above 65535")
 
 
+class TrustConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`trust`: who says whether DKIM, SPF, DMARC and ARC hold; the results are in `security` of every message.
+
+    Attributes:
+        mode: ``check`` looks DNS up and checks here; ``upstream`` takes the results of the mail server in front
+            (Authentication-Results, RFC 8601); ``off`` says nothing about them.
+        authserv_id: how that server names itself, such as ``mx.google.com``; results of anybody else, and any but the
+            topmost, are ignored. Empty for a server that gives no name, which is what Microsoft 365 does.
+        timeout_secs: how long a check may wait for the DNS; what is not known by then is ``temperror``, and the mail
+            goes on.
+        nameservers: addresses of DNS servers, ``192.0.2.53`` or ``127.0.0.1:5353``; by default the system's.
+    """
+
+    mode: Literal["off", "check", "upstream"] = "off"
+    authserv_id: str | None = None
+    timeout_secs: Seconds = 5.0
+    nameservers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check what one field says about another."""
+        if self.mode == "upstream" and self.authserv_id is None:
+            raise ValueError('`mode = "upstream"` needs `authserv_id`, the name in its Authentication-Results')
+        for one in self.nameservers:
+            nameserver(one)
+
+
+def nameserver(text: str) -> tuple[str, int]:
+    """Read ``192.0.2.53``, ``192.0.2.53:5353`` or ``[2001:db8::53]:5353``; raises `ValueError`."""
+    host, colon, port = text.rpartition(":") if "." in text or text.startswith("[") else (text, "", "")
+    host, port = (host, port) if colon and not text.endswith("]") else (text, "53")
+    try:
+        address = str(ip_address(host.strip("[]")))
+    except ValueError:
+        raise ValueError(f"`nameservers` has {text!r}, which is no IP address with or without a port") from None
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+        raise ValueError(f"`nameservers` has {text!r}, whose port is none")
+    return address, int(port)
+
+
 class EmailConfig(ChannelConfig, frozen=True, kw_only=True):
     """`kind = "email"`; needs at least one way in or out.
 
@@ -77,10 +117,12 @@ class EmailConfig(ChannelConfig, frozen=True, kw_only=True):
         addresses: the channel's recipients: ``support@shop.example`` (and ``support+anything@``), or
             ``*@help.shop.example`` for a whole domain. Needed for `smtp`, which refuses every other recipient.
         smtp: where mail is received.
+        trust: who is believed about the origin of a mail.
     """
 
     addresses: tuple[str, ...] = ()
     smtp: SmtpConfig | None = None
+    trust: TrustConfig = TrustConfig()
     max_bytes: Positive = 36_700_160
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from typing_extensions import override
 
 from connectors.api import Context, Sink
+from connectors.email.trust import Origin, Trust
 from connectors.errors import Busy
 from normalizer.codecs.email import VERSION, Stored, StoredPart, attachments
 from normalizer.errors import MalformedPayload
@@ -31,6 +32,7 @@ class Mail(Struct, frozen=True, kw_only=True):
         peer: IP address of the client.
         helo: how the client introduced itself.
         tls: protocol version, empty on an unencrypted connection.
+        user: name the client has authenticated itself with, if it has.
     """
 
     body: bytes
@@ -38,6 +40,7 @@ class Mail(Struct, frozen=True, kw_only=True):
     peer: str
     helo: str
     tls: str
+    user: str = ""
 
 
 class Outcome(Enum):
@@ -51,9 +54,9 @@ class Outcome(Enum):
 class Inbox:
     """Delivers mails of one channel."""
 
-    def __init__(self, context: Context, sink: Sink) -> None:
-        """Hand mails to `sink`."""
-        self._context, self._sink = context, sink
+    def __init__(self, context: Context, sink: Sink, trust: Trust) -> None:
+        """Hand mails to `sink`, with what `trust` says of their origin."""
+        self._context, self._sink, self._trust = context, sink, trust
 
     @override
     def __str__(self) -> str:
@@ -82,6 +85,7 @@ class Inbox:
             "peer": mail.peer,
             "helo": mail.helo,
             "tls": mail.tls,
+            "user": mail.user,
             "raw_ref": await self._context.blobs.put(mail.body),
             "stored": msgspec.json.encode(await self._store(mail.body)).decode(),
         }
@@ -91,10 +95,16 @@ class Inbox:
             body=mail.body,
             received_at=received_at,
             content_type="message/rfc822",
-            security=Security(verified="none"),
+            security=await self._security(mail),
             meta=meta,
             on_malformed="quarantine",
         )
+
+    async def _security(self, mail: Mail) -> Security:
+        """Say how far the origin is proved; SPF is about strangers, not about clients that have a password."""
+        if mail.user:
+            return await self._trust.judge(mail.body, verified="basic")
+        return await self._trust.judge(mail.body, Origin(peer=mail.peer, helo=mail.helo, mail_from=mail.sender))
 
     async def _store(self, body: bytes) -> Stored:
         """Put every attachment into the blob store, whose references are hashes of the content."""
