@@ -1,8 +1,9 @@
 """Internet mail: one mail is one `message.received`.
 
 Ids: the Message-ID, or a hash of the mail where it is missing or broken (`normalizer.mail.identity`). The conversation
-is the thread's first Message-ID *together with the sender's address*: References can be forged or guessed, and must not
-carry a stranger into somebody's conversation; the subject never counts.
+is what a token of ours says, or else the thread's first Message-ID *together with the sender's address*: References can
+be forged or guessed, and must not carry a stranger into somebody's conversation (`normalizer.mail.threading`). A report
+about a mail of ours is a second event (`normalizer.codecs.email_reports`).
 
 Attachments are not in the event. The connector stores them before the mail is handed on and tells in `RawEvent.meta`
 what it stored, so that decoding needs no storage and gives the same result at every replay:
@@ -28,17 +29,19 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from normalizer import build, ids, parts
+from normalizer.codecs import email_reports
 from normalizer.errors import MalformedPayload, Unsendable
 from normalizer.mail import classify, identity, quotes
 from normalizer.mail.address import Mailbox, addresses
 from normalizer.mail.content import Attachment, Content
 from normalizer.mail.headers import Fields, words
 from normalizer.mail.mime import Entity, parse
-from normalizer.model import Conversation, Flags, MessageRef, Party, RawInfo, Thread
+from normalizer.mail.threading import SCHEME
+from normalizer.mail.tokens import Tokens
+from normalizer.model import Party, RawInfo, Thread
 from normalizer.raw import BadItem, Decoded, Event, Outbound, RawEvent, Wire
 
 VERSION = "email/1"
-SCHEME = "mailto"
 HEADER_MAX = 2_000
 """Characters of one header field in `email.headers`."""
 
@@ -79,12 +82,16 @@ class EmailCodec:
 
     version = VERSION
 
+    def __init__(self, tokens: Tokens | None = None) -> None:
+        """Recognise answers by `tokens`; without them only by what any mail tells."""
+        self._tokens = tokens
+
     def decode(self, raw: RawEvent) -> Iterable[Decoded]:
         """Read one mail; raises `MalformedPayload` only where there is no mail at all."""
         if not raw.body.strip():
             raise MalformedPayload("the mail is empty: neither header nor body")
         try:
-            yield read(raw)
+            yield from events(raw, self._tokens)
         except Exception as exc:  # noqa: BLE001 -- a bug in here must cost a look into the quarantine, not a customer's mail
             yield BadItem(body=raw.body, reason=f"the mail reader failed with {type(exc).__name__}; please report it")
 
@@ -93,16 +100,23 @@ class EmailCodec:
         raise Unsendable("mail")
 
 
-def read(raw: RawEvent) -> Event:
-    """Turn a mail into an event."""
+def read(raw: RawEvent, tokens: Tokens | None = None) -> Event:
+    """Turn a mail into `message.received`."""
+    return events(raw, tokens)[0]
+
+
+def events(raw: RawEvent, tokens: Tokens | None = None) -> list[Event]:
+    """Turn a mail into its event, and one more if it reports on a mail of ours; all or nothing."""
     parsed = parse(raw.body)
     root, fields = parsed.root, parsed.root.fields
     content = Content(parsed)
     own = identity.message_id(root) or identity.content_id(root)
     envelope = _recipients(raw)
-    sender, reply = _sender(raw, fields, bounce=classify.is_bounce(root))
+    author, reply = _sender(raw, fields)
+    context = email_reports.understand(raw, root, own=own, author=_key(author), envelope=envelope, tokens=tokens)
+    sender = replace(author, role="system") if context.system else author
     media = dict(_media(raw, content))
-    thread = identity.thread_root(fields, own)
+    thread = context.place.root
     message = build.message(
         raw,
         native_id=own,
@@ -112,23 +126,28 @@ def read(raw: RawEvent) -> Event:
         to=_parties(fields, "to", envelope),
         cc=_parties(fields, "cc", envelope),
         subject=fields.text("subject") or None,
-        reply_to=_reply_to(raw, fields),
+        reply_to=email_reports.reference(raw, context),
         thread=Thread(root_provider_id=thread) if thread != own else None,
-        flags=_flags(raw, root),
+        flags=context.flags,
     )
-    key = ids.digest(SCHEME, sender.addresses[0].value if sender.addresses else "", thread)
-    conversation = Conversation(
-        id=ids.conversation_id(raw.channel.id, key), kind="email", provider_id=reply.address if reply else None
+    conversation = context.conversation(reply.address if reply else None)
+    metadata = {**_metadata(raw, envelope), **context.metadata()}
+    event = build.received(
+        raw, message, conversation, normalizer=VERSION, metadata={"email": metadata} if metadata else {}
     )
-    event = build.received(raw, message, conversation, normalizer=VERSION, metadata=_metadata(raw, envelope))
-    return replace(event, params=replace(event.params, raw=_raw_info(raw)))
+    about = email_reports.events(raw, context, sender, normalizer=VERSION)
+    return [replace(one, params=replace(one.params, raw=_raw_info(raw))) for one in (event, *about)]
+
+
+def _key(party: Party) -> str:
+    return party.addresses[0].value if party.addresses else ""
 
 
 def _metadata(raw: RawEvent, recipients: list[str]) -> dict[str, Any]:
     """Tell the SMTP envelope, which the header of a mail need not agree with."""
     if "mail_from" not in raw.meta:
         return {}
-    return {"email": {"mail_from": raw.meta["mail_from"], "rcpt_to": recipients}}
+    return {"mail_from": raw.meta["mail_from"], "rcpt_to": recipients}
 
 
 def _raw_info(raw: RawEvent) -> RawInfo:
@@ -143,18 +162,17 @@ def _recipients(raw: RawEvent) -> list[str]:
         return []
 
 
-def _sender(raw: RawEvent, fields: Fields, *, bounce: bool) -> tuple[Party, Mailbox | None]:
+def _sender(raw: RawEvent, fields: Fields) -> tuple[Party, Mailbox | None]:
     """Say who wrote, and whom an answer goes to."""
     envelope = raw.meta.get("mail_from", "")
     candidates = [box for name in ("from", "sender", "reply-to") for box in addresses(fields.raw(name))[:1]]
     candidates += [Mailbox("", envelope)] if "@" in envelope else []
     replies = addresses(fields.raw("reply-to"))[:1]
-    role: Literal["system", "customer"] = "system" if bounce else "customer"
     if not candidates:
         name = fields.text("from") or None
-        return Party(id=ids.contact_id(SCHEME, ""), name=name, role=role), replies[0] if replies else None
+        return Party(id=ids.contact_id(SCHEME, ""), name=name, role="customer"), replies[0] if replies else None
     author = candidates[0]
-    return build.party(SCHEME, author.key, name=author.name, role=role), (replies or [author])[0]
+    return build.party(SCHEME, author.key, name=author.name), (replies or [author])[0]
 
 
 def _parties(fields: Fields, name: str, ours: list[str]) -> tuple[Party, ...]:
@@ -164,19 +182,6 @@ def _parties(fields: Fields, name: str, ours: list[str]) -> tuple[Party, ...]:
         build.party(SCHEME, key, name=box.name, role="agent" if key in known else "customer")
         for key, box in boxes.items()
     )
-
-
-def _reply_to(raw: RawEvent, fields: Fields) -> MessageRef | None:
-    answered = identity.message_ids(fields.raw("in-reply-to"))
-    if not answered:
-        return None
-    return MessageRef(id=ids.message_id(raw.channel.id, "", answered[0]), provider_id=answered[0])
-
-
-def _flags(raw: RawEvent, root: Entity) -> Flags | None:
-    bounce = classify.is_bounce(root)
-    automatic = bounce or classify.is_automatic(root, raw.meta.get("mail_from"))
-    return Flags(auto_generated=automatic, bounce=bounce) if automatic else None
 
 
 def _date(value: str) -> datetime | None:

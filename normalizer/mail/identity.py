@@ -1,11 +1,10 @@
-"""Which mail this is, and which conversation it belongs to."""
+"""Which mail this is."""
 
 from __future__ import annotations
 
 import re
 from hashlib import sha256
 
-from normalizer.mail.headers import Fields
 from normalizer.mail.mime import Entity
 
 _ID = re.compile(r"<\s*([^<>\s]+(?:\s+[^<>\s]+)*)\s*>")
@@ -48,9 +47,3 @@ def content_id(root: Entity) -> str:
 def _squeezed(value: str) -> bytes:
     data = _SPACE.sub(" ", value).strip().encode()
     return b"%d:%b" % (len(data), data)
-
-
-def thread_root(fields: Fields, own: str) -> str:
-    """The Message-ID of the first mail of a thread: first of References, else In-Reply-To, else its own."""
-    ids = message_ids(fields.raw("references")) or message_ids(fields.raw("in-reply-to"))
-    return ids[0] if ids else own

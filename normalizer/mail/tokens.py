@@ -40,7 +40,7 @@ _CHARS = {place: -(-(len(shape) * _ID_BYTES + MAC_BYTES) * 8 // 5) for place, sh
 _FOUND = {
     place: re.compile(rf"(?<![a-z0-9]){place}{VERSION}([a-z2-7]{{{_CHARS[place]}}})(?![a-z0-9])") for place in "mrb"
 }
-_MARKER = re.compile(rf"k[\s>]{{0,8}}{VERSION}((?:[\s>]{{0,8}}[a-z2-7]){{{_CHARS['k']}}})", re.IGNORECASE | re.ASCII)
+_MARKER = re.compile(rf"ref:k{VERSION}((?:[\s>]{{0,8}}[a-z2-7]){{{_CHARS['k']}}})", re.IGNORECASE | re.ASCII)
 _GAP = re.compile(r"[\s>]+")
 _ID = re.compile(r"(cnv_|msg_)([0-9a-f]{32})")
 
