@@ -9,8 +9,12 @@ that writes ``gb2312`` means its superset, and so on. Only charsets on Python's 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from encodings.aliases import aliases
 
+from normalizer.mail import japanese
+
+_JAPANESE = "iso2022_jp_ms"
 _SUPERSETS = {
     "gb2312": "gb18030",
     "gbk": "gb18030",
@@ -21,7 +25,15 @@ _SUPERSETS = {
     "ks_c_5601_1989": "cp949",
     "ksc5601": "cp949",
     "euc_kr": "cp949",
-    "iso2022_jp": "iso2022_jp_ext",
+    "iso2022_jp": _JAPANESE,
+    "iso2022_jp_1": _JAPANESE,
+    "iso2022_jp_2": _JAPANESE,
+    "iso2022_jp_ext": _JAPANESE,
+    "iso_2022_jp_ms": _JAPANESE,
+    "cp50220": _JAPANESE,
+    "cp50221": _JAPANESE,
+    "csiso2022jp": _JAPANESE,
+    "jis": _JAPANESE,
     "shift_jis": "cp932",
     "x_sjis": "cp932",
     "windows_31j": "cp932",
@@ -55,7 +67,10 @@ _NOT_TEXT = {
     "zlib_codec",
     "ascii",
 }
-_KNOWN = ({*aliases.values(), "cp874", "cp737", "cp1006", "koi8_u", "koi8_t", "mac_croatian", "mac_farsi"}) - _NOT_TEXT
+_KNOWN = (
+    {_JAPANESE, *aliases.values(), "cp874", "cp737", "cp1006", "koi8_u", "koi8_t", "mac_croatian", "mac_farsi"}
+) - _NOT_TEXT
+_CODEPAGE = re.compile(r"(?:x_)?(?:windows|win|cp|ibm|ms|dos)_?([0-9]{3,5})")
 _UNFIT = re.compile("[\x00\ud800-\udfff]")
 _BREAKS = re.compile(r"\r\n|\r")
 
@@ -66,20 +81,28 @@ def codec_name(label: str | None) -> str | None:
     name = _SUPERSETS.get(name, name)
     name = aliases.get(name, name)
     name = _SUPERSETS.get(name, name)
+    if name not in _KNOWN and (codepage := _CODEPAGE.fullmatch(name)):
+        name = _SUPERSETS.get(f"cp{codepage[1]}", f"cp{codepage[1]}")
     return name if name in _KNOWN else None
 
 
-def decode(data: bytes, label: str | None = None) -> str:
-    """Decode `data` by its charset label, or by its looks where the label is missing or wrong."""
+def decode(data: bytes, label: str | None = None, hint: str | None = None) -> str:
+    """Decode `data` by its charset label, or by its looks where the label is missing or wrong.
+
+    Args:
+        data: any bytes.
+        label: the charset as the sender names it.
+        hint: the charset of the text nearby, for unlabelled bytes that are not UTF-8.
+    """
     codec = codec_name(label)
+    if codec == _JAPANESE or (codec in {None, "utf_8"} and japanese.looks_like_it(data)):
+        return clean(japanese.decode(data))
     if codec and codec.startswith(("utf_16", "utf_32")) and data.isascii() and b"\x00" not in data:
         codec = None
     if codec is None or codec == "utf_8":
-        return clean(_unlabelled(data) if codec is None else _utf8(data))
-    try:
+        return clean(_unlabelled(data, hint) if codec is None else _utf8(data))
+    with suppress(ValueError):
         return clean(data.decode(codec))
-    except ValueError:
-        pass
     return clean(_replacing(data, codec))
 
 
@@ -93,11 +116,14 @@ def lines(text: str) -> str:
     return _BREAKS.sub("\n", text)
 
 
-def _unlabelled(data: bytes) -> str:
-    try:
+def _unlabelled(data: bytes, hint: str | None) -> str:
+    with suppress(ValueError):
         return data.decode("utf-8-sig")
-    except ValueError:
-        return _replacing(data, "cp1252")
+    codec = codec_name(hint)
+    if codec and codec != _JAPANESE and not codec.startswith("utf"):
+        with suppress(ValueError):
+            return data.decode(codec)
+    return _replacing(data, "cp1252")
 
 
 def _utf8(data: bytes) -> str:

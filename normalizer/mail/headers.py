@@ -21,10 +21,11 @@ _BASE64_JUNK = re.compile(r"[^A-Za-z0-9+/]")
 class Fields:
     """The header of one entity: names in lower case, values as received."""
 
-    __slots__ = ("_fields",)
+    __slots__ = ("_fields", "charset")
 
     def __init__(self, fields: Iterable[tuple[str, bytes]]) -> None:
-        """Keep the fields in their order."""
+        """Keep the fields in their order; `charset` is that of the body, a hint for raw 8-bit values."""
+        self.charset: str | None = None
         self._fields: dict[str, list[bytes]] = {}
         for name, value in fields:
             self._fields.setdefault(name, []).append(value)
@@ -39,20 +40,20 @@ class Fields:
     def raw(self, name: str) -> str:
         """The first field of that name, unfolded and as text, its encoded words untouched; empty where absent."""
         values = self._fields.get(name)
-        return unfold(values[0]) if values else ""
+        return unfold(values[0], self.charset) if values else ""
 
     def every(self, name: str) -> list[str]:
         """All fields of that name, as `raw` gives them."""
-        return [unfold(value) for value in self._fields.get(name, ())]
+        return [unfold(value, self.charset) for value in self._fields.get(name, ())]
 
     def text(self, name: str) -> str:
         """The first field of that name for a human: encoded words decoded."""
         return words(self.raw(name))
 
 
-def unfold(value: bytes) -> str:
-    """Join folded lines and decode; a field that is not ASCII is UTF-8 (RFC 6532) or else Latin."""
-    return _FOLD.sub(" ", charsets.decode(value[:VALUE_MAX])).strip()
+def unfold(value: bytes, hint: str | None = None) -> str:
+    """Join folded lines and decode; a field that is not ASCII is UTF-8 (RFC 6532), or in charset `hint`, or Latin."""
+    return _FOLD.sub(" ", charsets.decode(value[:VALUE_MAX], hint=hint)).strip()
 
 
 def words(text: str) -> str:

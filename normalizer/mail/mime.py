@@ -51,6 +51,7 @@ class Entity:
         self.mime, self.params = parameters(self.fields.raw("content-type"))
         if not _TYPE.fullmatch(self.mime):
             self.mime = default
+        self.fields.charset = self.params.get("charset")
 
     @property
     def kind(self) -> str:
@@ -61,10 +62,10 @@ class Entity:
         """The body as it stands in the mail."""
         return self.data[self.start : self.end]
 
-    def payload(self) -> bytes:
-        """The body with its Content-Transfer-Encoding undone."""
+    def payload(self, limit: int | None = None) -> bytes:
+        """The body with its Content-Transfer-Encoding undone, or the beginning of it: at least `limit` bytes."""
         encoding = self.fields.raw("content-transfer-encoding").partition(";")[0].strip(" \t\"'").lower()
-        body = self.encoded()
+        body = self.data[self.start : self.end if limit is None else min(self.end, self.start + 3 * limit)]
         if encoding == "base64":
             return base64(body)
         if encoding == "quoted-printable":
@@ -109,7 +110,16 @@ def parse(data: bytes) -> Parsed:
             Entity(data, start, end, f"{prefix}{number}", default) for number, (start, end) in enumerate(slices, 1)
         ]
         waiting.extend((child, depth + 1) for child in reversed(entity.children))
+    _hint(parsed.root)
     return parsed
+
+
+def _hint(root: Entity) -> None:
+    """Let the header of a multipart take the charset of its first text for a hint."""
+    leaf = root
+    while leaf.children:
+        leaf = leaf.children[0]
+    root.fields.charset = leaf.params.get("charset")
 
 
 def base64(body: bytes) -> bytes:
