@@ -12,6 +12,7 @@ import aiohttp
 from msgspec import Meta, Struct
 from structlog.typing import FilteringBoundLogger
 
+from connectors.report import Report, unheard
 from normalizer.codecs.api import Codec
 from normalizer.methods import Params
 from normalizer.model import ChannelRef
@@ -65,6 +66,8 @@ class ChannelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         max_sends: messages sent at the same time.
         fetch_media: fetch the media of received messages at once and keep them as blobs.
         media_max_bytes: the largest media item that is fetched or sent.
+        media_timeout_secs: how long one try to fetch a media item may take.
+        media_retry_secs: how long fetching is tried, where the provider does not say when its media expire.
         media_types: MIME types that are kept (`image/*`); none named keeps everything but programs.
         send_attempts: tries before a message is given up.
         send_timeout_secs: how long one try may take.
@@ -81,6 +84,8 @@ class ChannelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_sends: Positive = 8
     fetch_media: bool = True
     media_max_bytes: Positive = 33_554_432
+    media_timeout_secs: Seconds = 60.0
+    media_retry_secs: Seconds = 86_400.0
     media_types: tuple[str, ...] = ()
     send_attempts: Positive = 5
     send_timeout_secs: Seconds = 20.0
@@ -156,6 +161,7 @@ class Context(Struct, frozen=True, kw_only=True):
         hub: objects that several channels of this process share (a listening port), by name.
         state: what all workers and nodes remember of this channel: cursors, leases, tokens.
         link: makes links a provider can fetch media from.
+        report: tells that a part of the channel is in trouble, or well again (`channel.status`).
     """
 
     channel: ChannelRef
@@ -167,6 +173,7 @@ class Context(Struct, frozen=True, kw_only=True):
     state: State
     link: LinkMaker
     refused: Callable[[str], None] = lambda _: None
+    report: Report = unheard
 
 
 class Connector(Protocol):

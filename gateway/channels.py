@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
 
 import structlog
-from msgspec import Struct
 
 from connectors.api import Connector, Context, HttpConnector
 from connectors.registry import load as load_kinds
@@ -15,6 +14,7 @@ from gateway import telemetry
 from gateway.core import Core
 from gateway.intake import Intake
 from gateway.outbound import Extras, Outbound
+from gateway.running import Running, Trouble
 from gateway.settings.diff import Changes
 from gateway.settings.model import Channel, Settings
 from gateway.state import ChannelState
@@ -28,19 +28,6 @@ log = structlog.get_logger(__name__)
 
 PAUSED = "paused by an operator"
 PAUSE_SECS = 0.5  # how soon other workers follow
-
-
-class Running(Struct, eq=False):
-    """One channel at work."""
-
-    channel: Channel
-    connector: Connector
-    intake: Intake
-    service: str
-    sender: Outbound | None
-    state: str = "down"
-    error: str | None = None
-    paused: bool = False
 
 
 class Channels:
@@ -167,6 +154,15 @@ class Channels:
     def _build(self, channel: Channel) -> Running:
         core, options = self._core, channel.options
         ref = ChannelRef(id=channel.id, type=channel.kind, account=options.account, labels=options.labels)
+        built: list[Running] = []
+
+        def report(
+            component: str, reason: str | None, *, down: bool = False, expires_at: datetime | None = None
+        ) -> None:
+            for running in built:
+                trouble = None if reason is None else Trouble(reason, down, expires_at)
+                self._note(running, component, trouble)
+
         context = Context(
             channel=ref,
             log=structlog.get_logger("connectors").bind(channel=channel.id),
@@ -177,6 +173,7 @@ class Channels:
             state=ChannelState(core.dedup, channel.id),
             link=self._link,
             refused=telemetry.Meters(channel.id, channel.kind).refused,
+            report=report,
         )
         connector = load_kinds()[channel.kind].build(options, context)
         intake = Intake(
@@ -192,7 +189,8 @@ class Channels:
         self._generation += 1
         service = f"channel:{channel.id}:{self._generation}"
         sender = self._sender(channel, connector, intake) if self._sends else None
-        return Running(channel=channel, connector=connector, intake=intake, service=service, sender=sender)
+        built.append(Running(channel=channel, connector=connector, intake=intake, service=service, sender=sender))
+        return built[0]
 
     def _sender(self, channel: Channel, connector: Connector, intake: Intake) -> Outbound:
         core = self._core
@@ -239,22 +237,19 @@ class Channels:
         await self._supervisor.stop(f"{running.service}:out")
 
     def _report(self, running: Running, reason: str | None) -> None:
-        state: Literal["ok", "down"] = "ok" if reason is None else "down"
-        running.intake.meters.up.set(reason is None)
-        if state != running.state:
-            first = reason is None and running.error is None
-            running.state, running.error = state, reason
-            if not first and (self._sends or reason != PAUSED):  # edges only; of a pause one worker tells
-                ref, at = running.intake.ref, self._core.clock()
-                running.intake.tell(status_event(ref, state, at=at, component="receive", reason=reason))
+        self._note(running, "receive", None if reason is None else Trouble(reason), quiet=reason == PAUSED)
 
-
-def describe(running: Running) -> dict[str, Any]:
-    """Say how a channel is, without secrets."""
-    return {
-        "id": running.channel.id,
-        "kind": running.channel.kind,
-        "state": "paused" if running.paused else running.state,
-        "error": running.error,
-        "labels": running.channel.options.labels,
-    }
+    def _note(self, running: Running, component: str, trouble: Trouble | None, *, quiet: bool = False) -> None:
+        """Take down how a part of a channel is, and tell it on edges; what is `quiet` one worker of a node tells."""
+        edge = running.note(component, trouble)
+        running.intake.meters.up.set(running.state != "down")
+        if edge and (self._sends or not quiet):
+            event = status_event(
+                running.intake.ref,
+                running.state,
+                at=self._core.clock(),
+                component=component,
+                reason=running.error,
+                expires_at=trouble.expires_at if trouble else None,
+            )
+            running.intake.tell(event)

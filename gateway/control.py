@@ -11,10 +11,10 @@ from msgspec.structs import asdict
 from connectors.api import Capabilities, Connector
 from connectors.registry import capabilities_of
 from gateway import telemetry
-from gateway.channels import Running, describe
 from gateway.quarantine import Quarantined
 from gateway.redrive import MOST, Redrive
 from gateway.requests import Readiness
+from gateway.running import Running, describe
 
 if TYPE_CHECKING:
     from gateway.app import App

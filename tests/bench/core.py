@@ -21,8 +21,9 @@ import msgspec
 import uvloop
 
 from gateway import envelope
-from gateway.channels import Channels, Running
+from gateway.channels import Channels
 from gateway.core import open_core
+from gateway.running import Running
 from gateway.settings.load import load
 from gateway.supervisor import Supervisor
 from normalizer.raw import Event, RawEvent
