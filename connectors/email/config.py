@@ -9,7 +9,10 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from connectors.api import ChannelConfig, Positive, Seconds
+from connectors.email.backstop import AnswersConfig
 from connectors.email.routing import Pattern
+from connectors.secrets import Secret
+from normalizer.mail.tokens import KEY_BYTES
 
 Listen = Annotated[
     str, Meta(pattern=r"^(\[[0-9a-fA-F:.]*\]|[^:\s]*):\d{1,5}$", description="host:port; port 0 takes a free one")
@@ -118,11 +121,18 @@ class EmailConfig(ChannelConfig, frozen=True, kw_only=True):
             ``*@help.shop.example`` for a whole domain. Needed for `smtp`, which refuses every other recipient.
         smtp: where mail is received.
         trust: who is believed about the origin of a mail.
+        answers: limits against loops.
+        signing_key: signs Message-IDs, Reply-To addresses and markers, by which answers find their conversation; at
+            least 16 characters, the same on all nodes. By default a key is made and kept in the data directory.
+        old_signing_keys: keys used before; what they signed is still recognised.
     """
 
     addresses: tuple[str, ...] = ()
     smtp: SmtpConfig | None = None
     trust: TrustConfig = TrustConfig()
+    answers: AnswersConfig = AnswersConfig()
+    signing_key: Secret | None = None
+    old_signing_keys: tuple[Secret, ...] = ()
     max_bytes: Positive = 36_700_160
 
     def __post_init__(self) -> None:
@@ -131,7 +141,16 @@ class EmailConfig(ChannelConfig, frozen=True, kw_only=True):
             raise ValueError("has no way in or out: give `smtp`, `imap` or `outgoing`")
         for address in self.addresses:
             Pattern.parse(address)
+        if self.old_signing_keys and self.signing_key is None:
+            raise ValueError("`old_signing_keys` needs `signing_key`, the key that signs now")
+        if any(len(key.reveal().encode()) < KEY_BYTES for key in self.signing_keys):
+            raise ValueError("`signing_key` needs at least 16 characters; make one with: openssl rand -hex 32")
         if self.smtp is not None and not self.addresses:
             raise ValueError("`smtp` needs `addresses`, the recipients it takes mail for")
         if self.smtp is not None and self.smtp.max_bytes > self.max_bytes:
             raise ValueError("`smtp.max_bytes` is larger than the channel's `max_bytes`; raise that, too")
+
+    @property
+    def signing_keys(self) -> tuple[Secret, ...]:
+        """All keys, the newest first; none where the data directory has them."""
+        return (self.signing_key, *self.old_signing_keys) if self.signing_key is not None else ()

@@ -11,11 +11,12 @@ from msgspec import Struct
 from typing_extensions import override
 
 from connectors.api import Context, Sink
+from connectors.email.backstop import Backstop
 from connectors.email.trust import Origin, Trust
-from connectors.errors import Busy
-from normalizer.codecs.email import VERSION, Stored, StoredPart, attachments
+from connectors.errors import Busy, StateUnavailable
+from normalizer.codecs.email import StoredPart, derived, stored
+from normalizer.codecs.email_content import Blob
 from normalizer.errors import MalformedPayload
-from normalizer.mail.content import Attachment
 from normalizer.model import Security
 from normalizer.raw import RawEvent
 
@@ -54,9 +55,9 @@ class Outcome(Enum):
 class Inbox:
     """Delivers mails of one channel."""
 
-    def __init__(self, context: Context, sink: Sink, trust: Trust) -> None:
-        """Hand mails to `sink`, with what `trust` says of their origin."""
-        self._context, self._sink, self._trust = context, sink, trust
+    def __init__(self, context: Context, sink: Sink, trust: Trust, backstop: Backstop) -> None:
+        """Hand mails to `sink`, with what `trust` says of their origin; `backstop` looks at them before."""
+        self._context, self._sink, self._trust, self._backstop = context, sink, trust, backstop
 
     @override
     def __str__(self) -> str:
@@ -79,6 +80,7 @@ class Inbox:
 
     async def _event(self, mail: Mail, recipients: list[str]) -> RawEvent:
         received_at = datetime.now(UTC)
+        await self._observe(mail, recipients)
         meta = {
             "mail_from": mail.sender,
             "rcpt_to": msgspec.json.encode(recipients).decode(),
@@ -87,7 +89,7 @@ class Inbox:
             "tls": mail.tls,
             "user": mail.user,
             "raw_ref": await self._context.blobs.put(mail.body),
-            "stored": msgspec.json.encode(await self._store(mail.body)).decode(),
+            "stored": stored(await self._store(mail.body)),
         }
         return RawEvent(
             channel=self._context.channel,
@@ -100,25 +102,34 @@ class Inbox:
             on_malformed="quarantine",
         )
 
+    async def _observe(self, mail: Mail, recipients: list[str]) -> None:
+        """Let the guard against loops see the mail; without its memory the mail is taken all the same."""
+        try:
+            await self._backstop.observe(mail.body, mail.sender, recipients)
+        except StateUnavailable as exc:
+            self._context.log.warning("automatic_mail_not_remembered", reason=str(exc))
+        except Exception:
+            self._context.log.exception("automatic_mail_not_remembered")  # a fault here must not cost a mail
+
     async def _security(self, mail: Mail) -> Security:
         """Say how far the origin is proved; SPF is about strangers, not about clients that have a password."""
         if mail.user:
             return await self._trust.judge(mail.body, verified="basic")
         return await self._trust.judge(mail.body, Origin(peer=mail.peer, helo=mail.helo, mail_from=mail.sender))
 
-    async def _store(self, body: bytes) -> Stored:
-        """Put every attachment into the blob store, whose references are hashes of the content."""
+    async def _store(self, body: bytes) -> dict[str, StoredPart]:
+        """Put every attachment and the page into the blob store, whose references are hashes of the content."""
         large = len(body) > INLINE_MAX
-        stored: dict[str, StoredPart] = {}
-        for one in await asyncio.to_thread(_attachments, body) if large else _attachments(body):
+        parts: dict[str, StoredPart] = {}
+        for one in await asyncio.to_thread(_derived, body) if large else _derived(body):
             data = await asyncio.to_thread(one.data) if large else one.data()
             ref = await self._context.blobs.put(data)
-            stored[one.section] = StoredPart(sha256=ref.removeprefix("sha256:"), size=len(data))
-        return Stored(version=VERSION, parts=stored)
+            parts[one.section] = StoredPart(sha256=ref.removeprefix("sha256:"), size=len(data), notes=one.notes)
+        return parts
 
 
-def _attachments(body: bytes) -> list[Attachment]:
+def _derived(body: bytes) -> list[Blob]:
     try:
-        return attachments(body)
+        return list(derived(body))
     except Exception:  # noqa: BLE001 -- the codec meets the same fault and sends the mail to the quarantine
         return []
