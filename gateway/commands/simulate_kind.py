@@ -74,7 +74,11 @@ def command_of(kind: str, simulator: type[Simulator[Any]]) -> Callable[..., int]
         settings = load(find(config)).settings
         chosen = choose(settings, kind, channel)
         base = url or web_url(settings)
-        made = simulator(chosen.options, url=public_url(settings, chosen, base), extra=pairs(extra, simulator.extras))
+        told = pairs(extra, simulator.extras)
+        try:
+            made = simulator(chosen.options, url=public_url(settings, chosen, base), extra=told)
+        except ValueError as exc:
+            raise Failure(str(exc)) from exc
         target = f"{base.rstrip('/')}/c/{chosen.id}"
         if handshake:
             return ask(target, made)
@@ -87,7 +91,7 @@ def command_of(kind: str, simulator: type[Simulator[Any]]) -> Callable[..., int]
         handshake="" if simulator.handshake is Simulator.handshake else f"    omnigate simulate {kind} --handshake\n",
         contents=", ".join(simulator.contents),
         batches=f"Up to {simulator.batch_max} in one delivery (--batch)." if simulator.batch_max > 1 else "",
-        extras=f"\nIt has to be told:\n{extras}\n" if extras else "",
+        extras=f"\nIt can be told:\n{extras}\n" if extras else "",
     )
     return command
 
@@ -98,12 +102,10 @@ def public_url(settings: Settings, channel: Channel, base: str) -> str:
 
 
 def pairs(given: tuple[str, ...], known: Any) -> dict[str, str]:
-    """Read NAME=VALUE; raises `Failure` for what the simulator does not know, and for what it needs and lacks."""
+    """Read NAME=VALUE; raises `Failure` for what the simulator does not know."""
     found = dict(one.partition("=")[::2] for one in given)
     for name in found.keys() - known.keys():
         raise Failure(f"--extra {name}: this simulator knows {', '.join(known) or 'none'}")
-    for name in known.keys() - found.keys():
-        raise Failure(f"give --extra {name}=…: {known[name]}")
     return found
 
 

@@ -137,6 +137,8 @@ class Simulator(ABC, Generic[C]):
         signs_time: the proof covers a time, so a delivery that was signed an hour ago must be refused.
         knows_nonce: the proof covers neither body nor more than a nonce, so the connector must remember it and refuse
             it with another body.
+        idle: headers and parameters that `sign` adds although the connector need not look at each of them (a second,
+            weaker signature); the contract suite leaves them alone.
         extras: what has to be known besides the channel's options, name → meaning (a private key whose public half is
             configured); given by ``--extra NAME=VALUE`` and by `[simulator]` of a fixture's channel.toml.
         options: the channel's, secrets included.
@@ -150,10 +152,14 @@ class Simulator(ABC, Generic[C]):
     signs_body: ClassVar[bool] = True
     signs_time: ClassVar[bool] = False
     knows_nonce: ClassVar[bool] = False
+    idle: ClassVar[frozenset[str]] = frozenset()
     extras: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, options: C, *, url: str, extra: Mapping[str, str] | None = None) -> None:
-        """Play the provider of a channel with these options at this URL."""
+        """Play the provider of a channel with these options at this URL.
+
+        A kind that overrides this raises `ValueError`, for people, when an `extra` it needs is missing.
+        """
         self.options, self.url, self.extra = options, url, dict(extra or {})
 
     @abstractmethod

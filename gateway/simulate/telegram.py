@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from connectors.telegram import TelegramConfig
 from gateway.simulate.api import Item, Request, Simulator, json_post, raw_post
+from gateway.simulate.telegram_cloud import TelegramCloud
 
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 -- the name of the header
 CONNECTIONS = 40
@@ -106,4 +107,4 @@ class TelegramSimulator(Simulator[TelegramConfig]):
         return raw_post(MALFORMED[number % len(MALFORMED)])
 
 
-SIMULATOR = TelegramSimulator
+SIMULATOR, CLOUD = TelegramSimulator, TelegramCloud
