@@ -41,9 +41,16 @@ Raises:
 
 
 class Sent(Struct, frozen=True):
-    """Proof of acceptance by the provider."""
+    """Proof of acceptance by the provider.
+
+    Attributes:
+        provider_ids: one per request that was made.
+        metadata: what else is to be told, such as recipients that were refused while others were not; it stands in
+            ``metadata.<kind>`` of `message.status`, and in the answer.
+    """
 
     provider_ids: tuple[str, ...] = ()
+    metadata: dict[str, Any] = {}
 
 
 Seconds = Annotated[float, Meta(gt=0)]

@@ -85,6 +85,28 @@ class Throttled(SendError):
         self.retry_after = retry_after
 
 
+class Deferred(SendError):
+    """The recipient's side cannot take this message now (greylisting, mailbox full); other messages may go on.
+
+    Attributes:
+        retry_after: seconds before which another try is useless, or None.
+    """
+
+    code, retryable = "deferred", True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        provider_code: str | None = None,
+        provider_text: str | None = None,
+    ) -> None:
+        """Say how long to wait."""
+        super().__init__(message, provider_code=provider_code, provider_text=provider_text)
+        self.retry_after = retry_after
+
+
 class Refused(SendError):
     """The provider will never accept this message."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from connectors.errors import (
     Busy,
+    Deferred,
     Misconfigured,
     RecipientGone,
     Refused,
@@ -59,7 +60,7 @@ def _send_error(exc: SendError) -> RpcError:
         if value
     }
     match exc:
-        case Unreachable():
+        case Unreachable() | Deferred():
             return RpcError(rpc.CONNECTION_FAILED, str(exc), **details)
         case Throttled(retry_after=seconds):
             wait = {} if seconds is None else {"retry_after": seconds}

@@ -147,6 +147,7 @@ class Reports:
             at=self._now(),
             error=None if error is None else _status_error(error),
             idempotency_key=idempotency_key,
+            metadata={channel.type: told} if (told := (ending.result or {}).get("metadata")) else {},
         )
         await self.event("message.status", params, key, conversation_id=conversation)
         if self._journal is not None:

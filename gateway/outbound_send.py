@@ -162,11 +162,12 @@ def _deadline(params: SendParams) -> float | None:
 
 
 def _success(sent: Sent, message_id: str, content: str) -> Ending:
+    result = {"message": {"id": message_id, "provider_ids": list(sent.provider_ids)}, "status": "sent"}
     return Ending(
         content=content,
         message_id=message_id,
         provider_id=sent.provider_ids[0] if sent.provider_ids else None,
-        result={"message": {"id": message_id, "provider_ids": list(sent.provider_ids)}, "status": "sent"},
+        result={**result, "metadata": sent.metadata} if sent.metadata else result,
     )
 
 

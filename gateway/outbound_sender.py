@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
-from connectors.errors import Misconfigured, SendError, Throttled, Unreachable
+from connectors.errors import Deferred, Misconfigured, SendError, Throttled, Unreachable
 from gateway.limits import Backoff, Gate, Overdue, Timing
 from gateway.outbound_errors import Expired, SendFault
 from gateway.telemetry import Meters
@@ -91,11 +91,12 @@ class Sender:
             progress.busy = False
             self._meters.retried(failure.code)
             self._log.debug("send_retried", code=failure.code, tries=progress.tries)
-            await self._rest(progress.tries, deadline)
+            await self._rest(progress.tries, failure, deadline)
 
-    async def _rest(self, tries: int, deadline: float | None) -> None:
+    async def _rest(self, tries: int, failure: OmniError, deadline: float | None) -> None:
+        wait = (failure.retry_after or 0.0) if isinstance(failure, Deferred) else 0.0
         try:
-            await self.gate.rest(self._backoff.delay(tries), deadline)
+            await self.gate.rest(wait + self._backoff.delay(tries), deadline)
         except Overdue:
             raise Expired from None
 
