@@ -73,7 +73,7 @@ class WebhookConnector(Generic[C]):
         self._sink: Sink | None = None
         self._unfinished: dict[str, tuple[str | None, ...]] = {}
         self.staging = Staging(
-            context, hosts=config.media_hosts, timeout=config.send_timeout_secs, max_bytes=config.media_max_bytes
+            context, hosts=config.media_hosts, timeout=config.media_timeout_secs, max_bytes=config.media_max_bytes
         )
 
     def verify(self, delivery: Delivery) -> Security:

@@ -24,6 +24,7 @@ from gateway.channels import Channels
 from gateway.control import Control
 from gateway.core import Core, open_core, settled
 from gateway.housekeeping import housekeeping
+from gateway.mediafetch import MediaFetcher
 from gateway.redrive import Redrive
 from gateway.requests import Requests
 from gateway.settings.diff import Changes, changes
@@ -85,6 +86,7 @@ class App:
             public.bind(reuse_port=self._workers > 1)
             supervisor.start("broker", core.broker.run, stage="broker")
             supervisor.start("pipeline", core.pipeline.run, stage="pipeline")
+            supervisor.start("media-jobs", core.media.run, stage="media")
             admin = await self._start_primary(supervisor) if self.primary else None
             await self.channels.start(self.settings)
             await public.start()  # not before its channels are there: a provider may take a 404 for the last word
@@ -109,6 +111,11 @@ class App:
         supervisor.start("drain", self.core.drain.run, stage="drain")
         supervisor.start("requests", requests.run, stage="requests")
         supervisor.start("redrive", redrive.run, stage="redrive")
+        core = self.core
+        fetcher = MediaFetcher(
+            core.media, self.channels.media_sources, core.blobs, core.link, on_stored=core.on_media_stored
+        )
+        supervisor.start("media", fetcher.run, stage="media")
         supervisor.start("housekeeping", lambda: housekeeping(self.core), stage="housekeeping")
         return admin
 

@@ -33,6 +33,7 @@ KEY_BYTES = 32
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _TEMPORARY = ".new-"
 _EXPIRES, _SIGNATURE = "expires", "signature"
+TYPE, NAME = "type", "name"
 
 
 class BlobStore(Blobs):
@@ -78,31 +79,36 @@ class BlobStore(Blobs):
         before = self._clock() - older_than_secs
         return await _in_thread(lambda: sum(_sweep(shard, before) for shard in self._shards()))
 
-    def sign(self, ref: str, expires: float) -> str:
-        """Return what follows ``/media/`` in a link that works until `expires` (seconds since the epoch)."""
+    def sign(self, ref: str, expires: float, *, mime: str | None = None, name: str | None = None) -> str:
+        """Return what follows ``/media/`` in a link that works until `expires` (seconds since the epoch).
+
+        `mime` and `name` say as what it shall be served; nobody else can change them.
+        """
         digest = self._path(ref).name
-        query = {_EXPIRES: f"{expires:.0f}", _SIGNATURE: self._signature(digest, f"{expires:.0f}")}
-        return f"{digest}?{urlencode(query)}"
+        given = {_EXPIRES: f"{expires:.0f}", TYPE: mime, NAME: name}
+        query = {key: value for key, value in given.items() if value}
+        return f"{digest}?{urlencode({**query, _SIGNATURE: self._signature(digest, query)}, errors='replace')}"
 
     def verify(self, path: str, query: Mapping[str, str]) -> str | None:
         """Return the reference a link stands for, or None when it is wrong or has expired.
 
         Args:
             path: what follows ``/media/``.
-            query: decoded.
+            query: decoded; `TYPE` and `NAME` in it are as they were given to `sign`.
         """
         digest, expires = path.strip("/"), query.get(_EXPIRES, "")
         if not _DIGEST.fullmatch(digest) or not re.fullmatch(r"[0-9]{1,15}", expires):
             return None
         given = query.get(_SIGNATURE, "").encode("utf-8", "surrogatepass")
-        if not hmac.compare_digest(self._signature(digest, expires).encode(), given):
+        if not hmac.compare_digest(self._signature(digest, query).encode(), given):
             return None
         return PREFIX + digest if self._clock() <= int(expires) else None
 
-    def _signature(self, digest: str, expires: str) -> str:
+    def _signature(self, digest: str, query: Mapping[str, str]) -> str:
         if not self._key:
             self._key = _load_key(self._key_file)
-        return hmac.new(self._key, f"{digest} {expires}".encode(), "sha256").hexdigest()
+        covered = urlencode({name: query[name] for name in (_EXPIRES, TYPE, NAME) if name in query}, errors="replace")
+        return hmac.new(self._key, f"{digest}?{covered}".encode(), "sha256").hexdigest()
 
     def _path(self, ref: str) -> Path:
         digest = ref.removeprefix(PREFIX)

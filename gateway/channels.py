@@ -8,11 +8,12 @@ from pathlib import Path
 
 import structlog
 
-from connectors.api import Connector, Context, HttpConnector
+from connectors.api import Connector, Context, HttpConnector, MediaSource
 from connectors.registry import load as load_kinds
 from gateway import telemetry
 from gateway.core import Core
 from gateway.intake import Intake
+from gateway.mediafetch import Source
 from gateway.outbound import Extras, Outbound
 from gateway.running import Running, Trouble
 from gateway.settings.diff import Changes
@@ -20,7 +21,6 @@ from gateway.settings.model import Channel, Settings
 from gateway.state import ChannelState
 from gateway.status import status_event
 from gateway.supervisor import Supervisor
-from gateway.web.media import media_link
 from gateway.web.public import Endpoint
 from normalizer.model import ChannelRef
 
@@ -38,8 +38,6 @@ class Channels:
         self._core, self._supervisor, self._sends = core, supervisor, sends
         self._running: dict[str, Running] = {}
         self._generation = 0
-        public_url = core.settings.http.public_url or f"http://{core.settings.http.listen}"
-        self._link = media_link(core.blobs, public_url, core.clock)
         self.endpoints: dict[str, Endpoint] = {}
 
     def __getitem__(self, channel_id: str) -> Running:
@@ -53,6 +51,14 @@ class Channels:
     def all(self) -> list[Running]:
         """Return the running channels by id."""
         return [self._running[name] for name in sorted(self._running)]
+
+    def media_sources(self) -> list[Source]:
+        """Return the channels whose media can be fetched; paused ones, too: their media expire as well."""
+        return [
+            Source(ref=one.intake.ref, options=one.channel.options, connector=one.connector, publish=one.intake.publish)
+            for one in self._running.values()
+            if isinstance(one.connector, MediaSource)
+        ]
 
     async def start(self, settings: Settings) -> None:
         """Start every enabled channel."""
@@ -171,7 +177,7 @@ class Channels:
             data_dir=core.data_dir,
             hub=core.hub,
             state=ChannelState(core.dedup, channel.id),
-            link=self._link,
+            link=core.link,
             refused=telemetry.Meters(channel.id, channel.kind).refused,
             report=report,
         )
@@ -185,6 +191,7 @@ class Channels:
             quarantine=core.quarantine,
             blobs=core.blobs,
             gate=core.gate,
+            media=core.media if options.fetch_media and isinstance(connector, MediaSource) else None,
         )
         self._generation += 1
         service = f"channel:{channel.id}:{self._generation}"
@@ -206,7 +213,7 @@ class Channels:
                 strict=core.settings.dedup.when_down == "refuse",
                 blobs=core.blobs,
                 journal=core.journal,
-                link=self._link,
+                link=core.link,
             ),
         )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 
+from connectors.api import LinkMaker
 from dedup.api import Deduplicator
 from dedup.embedded import EmbeddedDeduplicator
 from gateway.blobs import BlobStore
@@ -19,14 +20,21 @@ from gateway.broker.connect import make_broker
 from gateway.drain import Drain
 from gateway.intake import Gate
 from gateway.journal import Journal
+from gateway.media_jobs import MediaJobs
+from gateway.mediafetch import StoredHook, nobody
 from gateway.pipeline import Pipeline
 from gateway.quarantine import Quarantine
 from gateway.settings.model import DedupSection, Settings
 from gateway.spool import Spool
+from gateway.web.media import media_link
 
 
 class Core:
-    """Shared resources of one process; made by `open_core`."""
+    """Shared resources of one process; made by `open_core`.
+
+    Attributes:
+        on_media_stored: told of every media item of a customer's that was stored, in the primary; set it before `run`.
+    """
 
     settings: Settings
     data_dir: Path
@@ -36,6 +44,9 @@ class Core:
     quarantine: Quarantine
     journal: Journal
     blobs: BlobStore
+    link: LinkMaker
+    media: MediaJobs
+    on_media_stored: StoredHook = staticmethod(nobody)
     http: aiohttp.ClientSession
     pipeline: Pipeline
     drain: Drain
@@ -69,6 +80,10 @@ async def open_core(settings: Settings, *, worker: int) -> AsyncIterator[Core]:
         core.journal = Journal(core.data_dir / "journal", worker=worker, keep_days=settings.gateway.journal_days)
         stack.callback(core.journal.close)
         core.blobs = BlobStore(core.data_dir)
+        core.link = media_link(core.blobs, settings.http.public_url or f"http://{settings.http.listen}", core.clock)
+        core.media = MediaJobs(core.data_dir / "media.db")
+        core.media.open()
+        stack.callback(core.media.close)
         core.dedup = make_dedup(settings.dedup, core.data_dir)
         await core.dedup.open()
         stack.push_async_callback(core.dedup.close)

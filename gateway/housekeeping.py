@@ -1,4 +1,4 @@
-"""Deleting what has had its time: finished quarantine rows, and blobs where the operator set an age."""
+"""Deleting what has had its time: finished quarantine rows and media jobs, and blobs where the operator set an age."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ async def housekeeping(core: Core) -> None:
     while True:
         rows = await core.quarantine.sweep(section.quarantine_days * DAY_SECS)
         blobs = await core.blobs.sweep(section.blob_days * DAY_SECS) if section.blob_days else 0
-        if rows or blobs:
-            log.info("swept", quarantine_rows=rows, blobs=blobs)
+        media = await core.media.sweep(core.settings.dedup.window_secs)
+        if rows or blobs or media:
+            log.info("swept", quarantine_rows=rows, blobs=blobs, media_jobs=media)
+        orphans = await core.media.abandon(DAY_SECS)
+        if orphans:
+            log.warning("media_jobs_abandoned", jobs=orphans, reason="their channel has not run since they expired")
         await asyncio.sleep(EVERY_SECS)

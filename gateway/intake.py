@@ -10,10 +10,11 @@ from msgspec.structs import replace
 from connectors.api import Blobs, ChannelConfig, Receipt
 from connectors.errors import Busy
 from gateway import telemetry
+from gateway.media_jobs import MediaJobs, pending
 from gateway.pipeline import Pipeline
 from gateway.quarantine import Quarantine
 from gateway.telemetry import Meters
-from gateway.tickets import Ticket, Waiter
+from gateway.tickets import Ticket, Verdict, Waiter
 from normalizer import build, ids
 from normalizer.codecs.api import Codec
 from normalizer.errors import MalformedPayload
@@ -22,6 +23,8 @@ from normalizer.parts import Unsupported
 from normalizer.raw import BadItem, Decoded, Event, Ignored, RawEvent
 
 log = structlog.get_logger(__name__)
+
+PUBLISH_SECS = 30.0
 
 
 class Gate:
@@ -48,10 +51,12 @@ class Intake:
         quarantine: Quarantine,
         blobs: Blobs,
         gate: Gate,
+        media: MediaJobs | None = None,
     ) -> None:
-        """Bind the shared parts to one channel."""
+        """Bind the shared parts to one channel; with `media` its pending media become jobs."""
         self._codec, self._config, self._pipeline = codec, config, pipeline
         self._quarantine, self._blobs, self._gate = quarantine, blobs, gate
+        self._media = media
         self._keep = config.dedup_window_secs or window_secs
         self._loop = asyncio.get_running_loop()
         self.ref, self.meters = ref, Meters(ref.id, ref.type)
@@ -95,6 +100,18 @@ class Intake:
         """Publish what the gateway itself has to say about this channel."""
         self._pipeline.submit([Ticket(event, self.meters, None, self._keep)])
 
+    async def publish(self, event: Event) -> bool:
+        """Publish what the gateway itself has to say; returns whether it is durable, or was before."""
+        ended: asyncio.Future[Verdict] = self._loop.create_future()
+        ticket = Ticket(event, self.meters, None, self._keep)
+        ticket.told = lambda verdict: None if ended.done() else ended.set_result(verdict)
+        self._pipeline.submit([ticket])
+        try:
+            async with asyncio.timeout(PUBLISH_SECS):
+                return await ended is not Verdict.REFUSED
+        except TimeoutError:
+            return False
+
     async def _accept(self, raw: RawEvent, started: float) -> Receipt:
         try:
             items = list(self._codec.decode(raw))
@@ -112,14 +129,19 @@ class Intake:
             return await self._set_aside(raw, items)
         if self._config.keep_raw or any(_unsupported(event) for event in events):
             events = await self._with_raw(events, raw)
+        jobs = pending(events) if self._media is not None else None
         waiter = Waiter(self._loop, len(events), started + self._config.ack_deadline_secs)
         try:
             self._pipeline.submit([Ticket(event, self.meters, waiter, self._keep) for event in events])
+            if jobs and self._media is not None:
+                await self._media.hold(jobs, self._config.media_retry_secs)  # beside the pipeline's own waiting
             if len(events) < len(items):
                 await self._set_aside(raw, items)
             await waiter.future
         finally:
             waiter.close()
+        if jobs and self._media is not None:
+            self._media.start(jobs)
         return Receipt.ACCEPTED if waiter.fresh else Receipt.DUPLICATE
 
     async def _set_aside(self, raw: RawEvent, items: list[Decoded]) -> Receipt:

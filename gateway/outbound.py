@@ -162,7 +162,7 @@ class Outbound:
             capabilities,
             dedup,
             kind=channel.kind,
-            max_bytes=options.max_bytes,
+            options=options,
             blobs=extras.blobs,
             link=extras.link,
         )

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from connectors.api import Blobs, Capabilities, Connector, LinkMaker, MediaSource, Performer
+from connectors.api import Blobs, Capabilities, ChannelConfig, Connector, LinkMaker, MediaSource, Performer
 from connectors.errors import RecipientGone, Refused
 from dedup.api import Deduplicator
+from gateway.media_store import PREFIX, fetch, linked
 from gateway.outbound_message import address_of
 from normalizer import rpc
 from normalizer.methods import (
@@ -47,13 +48,13 @@ class Actions:
         dedup: Deduplicator,
         *,
         kind: str,
-        max_bytes: int,
+        options: ChannelConfig,
         blobs: Blobs | None = None,
         link: LinkMaker | None = None,
     ) -> None:
         """Serve a channel of `kind`; without `blobs` it fetches no media, without `link` they have no `url`."""
         self._connector, self._capabilities, self._dedup = connector, capabilities, dedup
-        self._kind, self._max_bytes = kind, max_bytes
+        self._kind, self._options = kind, options
         self._blobs, self._link = blobs, link
 
     def read(self, request: Request) -> Params:
@@ -85,28 +86,19 @@ class Actions:
         return replace(params, to=await find(self._dedup, params.conversation, self._kind))
 
     async def _fetch(self, media: Media) -> Any:
+        if self._blobs is None:
+            raise RpcError(rpc.MEDIA_UNAVAILABLE, "this gateway keeps no media")
+        if media.sha256 and await self._blobs.exists(PREFIX + media.sha256):  # only its link has expired
+            return msgspec.to_builtins(linked(replace(media, status="stored"), self._link))
         if media.provider_id is None:
             raise RpcError(rpc.INVALID_PARAMS, "give the media's `provider_id` - at `$.media.provider_id`")
-        if self._blobs is None or not isinstance(self._connector, MediaSource):
-            raise RpcError(rpc.MEDIA_UNAVAILABLE, "this gateway keeps no media")
+        if not isinstance(self._connector, MediaSource):
+            raise RpcError(rpc.MEDIA_UNAVAILABLE, "this kind of channel fetches no media")
         try:
-            fetched = await self._connector.fetch_media(media, max_bytes=self._max_bytes)
+            stored = await fetch(self._connector, media, self._options, self._blobs)
         except (Refused, RecipientGone) as exc:
             raise RpcError(rpc.MEDIA_UNAVAILABLE, str(exc)) from exc
-        ref = await self._blobs.put(fetched.data)
-        mime, name = media.mime or fetched.mime, media.name or fetched.name
-        url, until = (None, None) if self._link is None else self._link(ref, mime=mime, name=name)
-        stored = replace(
-            media,
-            status="stored",
-            mime=mime,
-            name=name,
-            size=len(fetched.data),
-            sha256=ref.removeprefix("sha256:"),
-            url=url,
-            expires_at=until,
-        )
-        return msgspec.to_builtins(stored)
+        return msgspec.to_builtins(linked(stored, self._link))
 
 
 async def find(dedup: Deduplicator, conversation: str, kind: str) -> Address:

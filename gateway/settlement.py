@@ -113,6 +113,8 @@ class Settlement:
 
 def _tell(ticket: Ticket, verdict: Verdict, counts: Counter[tuple[Meters, Verdict, bool]]) -> None:
     if ticket.waiter is None:
+        if ticket.told is not None:
+            ticket.told(verdict)
         return
     if verdict is not Verdict.REFUSED:
         counts[ticket.meters, verdict, ticket.unchecked] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum
 
 from connectors.errors import Busy
@@ -96,6 +97,7 @@ class Ticket:
         "row",
         "seq",
         "stage",
+        "told",
         "unchecked",
         "waiter",
     )
@@ -114,6 +116,7 @@ class Ticket:
         self.patience = 0.0  # loop time until which it waits behind the spool; 0 before it has to
         self.held = self.lost = False  # outcome unknown, for now or for ever
         self.late: Outcome | None = None  # came while the row was being written
+        self.told: Callable[[Verdict], None] | None = None  # where there is no waiter, who wants to know
 
     @property
     def wanted(self) -> bool:
