@@ -2,8 +2,8 @@
 
 1. A token of ours (`normalizer.mail.tokens`) decides: in In-Reply-To, in References from the newest to the oldest, in
    the address the mail came to, in the text it quotes. Whoever has it got a mail of this conversation, directly or
-   passed on. So a colleague's answer joins, and is flagged `third_party` unless the sender is whom the conversation is
-   with.
+   passed on. So a colleague's answer joins, and is flagged `third_party` unless the sender is whom our mail went to, or
+   whose own conversation it is.
 2. Without one, the conversation is the sender's address *together with* the thread's root: the first id of References,
    else In-Reply-To, else the conversation of Thread-Index, else the mail itself. These can be forged and guessed, and
    so lead nowhere but to conversations of that sender.
@@ -91,6 +91,11 @@ class Reader(NamedTuple):
                     return token
         return None
 
+    def knows(self, token: Token, sender: str, roots: list[str]) -> bool:
+        """Tell whether `sender` is whom the conversation of `token` is with; `roots` tell where the token does not."""
+        told = self.tokens.is_for(token, sender) if self.tokens is not None else None
+        return bool(told) or any(one == token.conversation for one in _conversations(self, sender, roots))
+
 
 def place(
     reader: Reader, root: Entity, *, own: str, sender: str, recipients: Iterable[str], originals: Iterable[str] = ()
@@ -109,10 +114,10 @@ def place(
     reported = tuple(originals)
     before = [*reported, *earlier(root.fields)]
     first = root_of(root.fields, reported[0] if reported else own)
-    token = reader.ids(before[:IDS_MAX]) or reader.addresses(recipients) or reader.texts(root)
+    token = reader.ids([*before[:IDS_MAX], own]) or reader.addresses(recipients) or reader.texts(root)
     if token is None or token.conversation is None:
         return Place(conversation_of(reader.channel, sender, first), first, None, third_party=False)
-    known = reported or token.conversation in _conversations(reader, sender, [first, *before[:IDS_MAX]])
+    known = bool(reported) or reader.knows(token, sender, [first, *before[:IDS_MAX]])
     return Place(token.conversation, first, token, third_party=not known)
 
 
