@@ -95,6 +95,8 @@ class Flags(Base, frozen=True, kw_only=True):
         loop: our own mail has come back, or the mail has passed too many servers.
         third_party: joins a conversation by a token of ours, but its sender is not whom that conversation is with: a
             colleague, or whoever the mail was forwarded to. Show it; do not take it for the customer.
+        signed: with S/MIME or OpenPGP; nobody has verified the signature.
+        encrypted: with S/MIME or OpenPGP; the content is in the attachments or in the text, as it came.
     """
 
     auto_generated: bool = False
@@ -108,6 +110,8 @@ class Flags(Base, frozen=True, kw_only=True):
     mailing_list: bool = False
     spam: bool = False
     loop: bool = False
+    signed: bool = False
+    encrypted: bool = False
     third_party: bool = False
 
 

@@ -188,12 +188,20 @@ class Order(Part, frozen=True, kw_only=True, tag="order"):
 
 
 class Email(Part, frozen=True, kw_only=True, tag="email"):
-    """What only a mail has; attachments are parts of their own, `inline` maps Content-ID to media id."""
+    """What only a mail has; attachments are parts of their own.
+
+    `stripped_text` is `text` without what it quotes and without the signature. `html_ref` names a stored fragment of
+    HTML (UTF-8) that is safe to show; its ``cid:`` links are resolved by `inline`, which maps Content-ID to media id.
+    `remote_images` counts the pictures it does not fetch from elsewhere (their address is in ``data-remote-src``),
+    `trackers` those of them that are invisible and were left out.
+    """
 
     text: str
     stripped_text: str | None = None
     quoted_text: str | None = None
     html_ref: str | None = None
+    remote_images: int = 0
+    trackers: int = 0
     headers: dict[str, str] = {}
     list_id: str | None = None
     inline: dict[str, str] = {}

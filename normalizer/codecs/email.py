@@ -13,68 +13,32 @@ what it stored, so that decoding needs no storage and gives the same result at e
 ``raw_ref``
     reference of the mail as received.
 ``stored``
-    JSON of `Stored`.
+    what was stored of `derived`, as `stored` writes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta, timezone
-from email.utils import parsedate_tz
-from hashlib import sha256
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Any
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
-from normalizer import build, ids, parts
-from normalizer.codecs import email_reports
+from normalizer import build, ids
+from normalizer.codecs import email_content, email_reports
+from normalizer.codecs.email_content import VERSION, StoredPart, derived, stored
 from normalizer.errors import MalformedPayload, Unsendable
-from normalizer.mail import classify, identity, quotes
+from normalizer.mail import crypto, dates, identity
 from normalizer.mail.address import Mailbox, addresses
-from normalizer.mail.content import Attachment, Content
-from normalizer.mail.headers import Fields, words
-from normalizer.mail.mime import Entity, parse
+from normalizer.mail.content import Content
+from normalizer.mail.headers import Fields
+from normalizer.mail.mime import parse
 from normalizer.mail.threading import SCHEME
 from normalizer.mail.tokens import Tokens
-from normalizer.model import Party, RawInfo, Thread
+from normalizer.model import Flags, Party, RawInfo, Thread
 from normalizer.raw import BadItem, Decoded, Event, Outbound, RawEvent, Wire
 
-VERSION = "email/1"
-HEADER_MAX = 2_000
-"""Characters of one header field in `email.headers`."""
-
-_SHOWN = (
-    *("date", "message-id", "in-reply-to", "references", "return-path", "delivered-to", "x-original-to", "user-agent"),
-    *("x-mailer", "auto-submitted", "precedence", "x-auto-response-suppress", "list-id", "list-unsubscribe"),
-    *("importance", "x-priority", "content-language", "x-spam-flag", "x-spam-status", "thread-index"),
-    "disposition-notification-to",
-)
-_MEDIA: dict[str, type[parts.Image | parts.Audio | parts.Video]] = {
-    "image": parts.Image,
-    "audio": parts.Audio,
-    "video": parts.Video,
-}
-
-
-class StoredPart(Struct, frozen=True):
-    """An attachment in the blob store, under ``sha256:<sha256>``; `size` in bytes."""
-
-    sha256: str
-    size: int
-
-
-class Stored(Struct, frozen=True):
-    """What was stored of a mail: the codec `version` that named the sections, and section → blob."""
-
-    version: str
-    parts: dict[str, StoredPart]
-
-
-def attachments(body: bytes) -> list[Attachment]:
-    """List the attachments of a mail, undecoded, as `EmailCodec.decode` will reference them."""
-    return Content(parse(body)).attachments
+__all__ = ["VERSION", "EmailCodec", "StoredPart", "derived", "events", "read", "stored"]
 
 
 class EmailCodec:
@@ -115,20 +79,19 @@ def events(raw: RawEvent, tokens: Tokens | None = None) -> list[Event]:
     author, reply = _sender(raw, fields)
     context = email_reports.understand(raw, root, own=own, author=_key(author), envelope=envelope, tokens=tokens)
     sender = replace(author, role="system") if context.system else author
-    media = dict(_media(raw, content))
     thread = context.place.root
     message = build.message(
         raw,
         native_id=own,
         sender=sender,
-        parts=_parts(root, content, media),
-        sent_at=_date(fields.raw("date")),
+        parts=email_content.of(raw, root, content),
+        sent_at=dates.read(fields.raw("date")),
         to=_parties(fields, "to", envelope),
         cc=_parties(fields, "cc", envelope),
         subject=fields.text("subject") or None,
         reply_to=email_reports.reference(raw, context),
         thread=Thread(root_provider_id=thread) if thread != own else None,
-        flags=context.flags,
+        flags=_flags(context.flags, crypto.protection(root, content.body)),
     )
     conversation = context.conversation(reply.address if reply else None)
     metadata = {**_metadata(raw, envelope), **context.metadata()}
@@ -137,6 +100,12 @@ def events(raw: RawEvent, tokens: Tokens | None = None) -> list[Event]:
     )
     about = email_reports.events(raw, context, sender, normalizer=VERSION)
     return [replace(one, params=replace(one.params, raw=_raw_info(raw))) for one in (event, *about)]
+
+
+def _flags(flags: Flags | None, protection: crypto.Protection) -> Flags | None:
+    if not any(protection):
+        return flags
+    return replace(flags or Flags(), signed=protection.signed, encrypted=protection.encrypted)
 
 
 def _key(party: Party) -> str:
@@ -182,63 +151,3 @@ def _parties(fields: Fields, name: str, ours: list[str]) -> tuple[Party, ...]:
         build.party(SCHEME, key, name=box.name, role="agent" if key in known else "customer")
         for key, box in boxes.items()
     )
-
-
-def _date(value: str) -> datetime | None:
-    """Read a Date field; None for one that is no date; no zone and ``-0000`` are taken for UTC (RFC 5322 §3.3)."""
-    try:
-        fields = parsedate_tz(value[:100])
-        if fields is None or fields[0] < 1970:
-            return None
-        zone = timezone(timedelta(seconds=fields[9] or 0))
-        return datetime(*fields[:5], second=min(fields[5], 59), tzinfo=zone).astimezone(UTC)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-
-
-def _parts(root: Entity, content: Content, media: dict[str, parts.Media]) -> Iterator[parts.AnyPart]:
-    own, quoted = quotes.split(content.text)
-    cids = [(one.content_id, media[one.section].id) for one in content.attachments]
-    yield parts.Email(
-        text=content.text,
-        stripped_text=own or None,
-        quoted_text=quoted,
-        headers={name: words(value)[:HEADER_MAX] for name in _SHOWN if (value := root.fields.raw(name))},
-        list_id=classify.list_id(root.fields),
-        inline={cid: media_id for cid, media_id in cids if cid},
-    )
-    for one in content.attachments:
-        shape = _MEDIA.get(one.entity.kind, parts.File)
-        yield shape(media=media[one.section])
-    if content.cut:
-        yield parts.Unsupported(provider_type="mail structure", hint="more parts than are listed; see the raw mail")
-
-
-def _media(raw: RawEvent, content: Content) -> Iterator[tuple[str, parts.Media]]:
-    """Reference the attachments: from what the connector stored, else computed, for a mail that was only tried out."""
-    stored = _stored(raw)
-    for one in content.attachments:
-        blob = stored.get(one.section)
-        status: Literal["stored", "pending"] = "stored" if blob else "pending"
-        if blob is None:
-            data = one.data()
-            blob = StoredPart(sha256=sha256(data).hexdigest(), size=len(data))
-        yield (
-            one.section,
-            parts.Media(
-                id=ids.media_id(raw.channel.id, blob.sha256),
-                mime=one.mime,
-                name=one.name,
-                size=blob.size,
-                sha256=blob.sha256,
-                status=status,
-            ),
-        )
-
-
-def _stored(raw: RawEvent) -> dict[str, StoredPart]:
-    try:
-        stored = msgspec.json.decode(raw.meta.get("stored", ""), type=Stored)
-    except (msgspec.MsgspecError, UnicodeError):
-        return {}
-    return stored.parts if stored.version == VERSION else {}

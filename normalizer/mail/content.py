@@ -1,125 +1,169 @@
-"""What a mail says and carries: one text, and attachments in order."""
+"""What a mail says and carries: one text, one page, and attachments in order."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cached_property
 
-from normalizer.mail import charsets, html
-from normalizer.mail.headers import parameters
-from normalizer.mail.mime import Entity, Parsed
+from normalizer.mail import attachment, calendar, charsets, cms, crypto, forwarded, html, tnef, uu
+from normalizer.mail.attachment import Attachment
+from normalizer.mail.leaf import Leaf, renders
+from normalizer.mail.mime import Entity, Parsed, parse
 
 TEXT_MAX = 262_144
 """Characters of text put into the message; a longer body is an attachment as well, so nothing is lost."""
 ATTACHMENTS_MAX = 200
+INNER_MAX = 3
+"""How deep signed content is opened."""
 
-_PATH = re.compile(r"[\x00-\x1f\x7f/\\]+")
-_BLANK = re.compile(r"[\s\u200b-\u200f\ufeff]*")
+_BLANK = re.compile(r"[\s\u200b-\u200f\u2060\ufeff]*")
+_TNEF = {"application/ms-tnef", "application/vnd.ms-tnef"}
+_OTHER_RENDITIONS = {"text/x-amp-html", "text/watch-html", "text/enriched", "text/richtext"}
 
 
-class Attachment:
-    """A leaf that is not (only) the text.
+class _Said:
+    """The texts of a part of the tree: those to read, and those to make a page of."""
 
-    Attributes:
-        entity: where it stands in the mail.
-        section: its number as in IMAP, which names it for good; ``0`` for a mail that is nothing but an attachment.
-    """
+    __slots__ = ("page", "text")
 
-    __slots__ = ("entity", "section")
-
-    def __init__(self, entity: Entity) -> None:
-        """Point at a leaf; nothing is decoded yet."""
-        self.entity = entity
-        self.section = entity.section or "0"
+    def __init__(self, text: list[Leaf], page: list[Leaf]) -> None:
+        self.text, self.page = text, page
 
     @property
-    def mime(self) -> str:
-        """The declared media type."""
-        return self.entity.mime
+    def rich(self) -> bool:
+        return any(leaf.html for leaf in self.page)
 
     @property
-    def name(self) -> str | None:
-        """The file name without folders and control characters."""
-        _, disposition = parameters(self.entity.fields.raw("content-disposition"))
-        name = disposition.get("filename") or self.entity.params.get("name") or ""
-        name = charsets.clean(_PATH.sub("_", name)).strip(" ._")[:255]
-        if name:
-            return name
-        return "message.eml" if self.mime == "message/rfc822" else None
-
-    @property
-    def content_id(self) -> str | None:
-        """The Content-ID without angle brackets, by which HTML refers to it."""
-        return self.entity.fields.raw("content-id").strip("<> ") or None
-
-    def data(self) -> bytes:
-        """Decode the bytes."""
-        return self.entity.payload()
+    def blank(self) -> bool:
+        return all(_BLANK.fullmatch(leaf.text) for leaf in self.text)
 
 
 class Content:
     """A mail's text and attachments.
 
     Attributes:
-        text: plain text preferred, else rendered from HTML; at most `TEXT_MAX` characters.
         attachments: in order of appearance.
         cut: true where the mail holds more than is listed here (bounds of this module and of `mime`).
+        invites: what calendars in the mail say, in a few lines each.
+        page: what an HTML page of the mail is made of; empty for a mail that is only text.
     """
-
-    __slots__ = ("attachments", "cut", "text")
 
     def __init__(self, parsed: Parsed) -> None:
         """Walk the tree."""
         self.cut = parsed.cut
         self.attachments: list[Attachment] = []
-        self.text = "\n\n".join(filter(None, self._blocks(parsed.root)))
-        if len(self.text) > TEXT_MAX:
-            self.text = self.text[:TEXT_MAX]
+        self.invites: list[str] = []
+        self._fallbacks: list[Callable[[], list[Leaf]]] = []
+        self._opened = 0
+        said = self._walk(parsed.root, "")
+        if self._fallbacks and said.blank:
+            leaves = next((found for one in self._fallbacks if (found := one())), [])
+            said = _Said(leaves or said.text, leaves or said.page)
+        self._leaves = said.text
+        self.page = said.page if said.rich else []
         if len(self.attachments) > ATTACHMENTS_MAX:
             self.cut = True
             del self.attachments[ATTACHMENTS_MAX:]
 
-    def _blocks(self, entity: Entity) -> list[str]:
-        """Texts below `entity`, in order; what is no text is added to the attachments."""
+    @cached_property
+    def body(self) -> str:
+        """What somebody wrote: plain text preferred, else rendered from HTML; at most `TEXT_MAX` characters."""
+        text = "\n\n".join(text for leaf in self._leaves if (text := leaf.text.strip("\n")))
+        if len(text) > TEXT_MAX and len(self._leaves) > 1:
+            self.cut = True
+        return text[:TEXT_MAX]
+
+    @cached_property
+    def text(self) -> str:
+        """The body, and what the invitations say."""
+        return "\n\n".join(filter(None, [self.body, *self.invites]))
+
+    def _walk(self, entity: Entity, prefix: str) -> _Said:
+        """Collect the texts below `entity`; what is no text is added to the attachments."""
         if entity.children:
             if entity.mime == "multipart/alternative":
-                return self._alternative(entity)
-            return [block for child in entity.children for block in self._blocks(child)]
-        render = _renderer(entity)
-        if render is None:
-            self.attachments.append(Attachment(entity))
-            return []
-        return [self._rendered(entity, render)]
+                return self._alternative(entity, prefix)
+            return _joined(self._walk(child, prefix) for child in entity.children)
+        if renders(entity):
+            return self._leaf(entity, prefix)
+        return self._file(entity, prefix)
 
-    def _alternative(self, entity: Entity) -> list[str]:
-        """The plainest rendering that says something; of the others only the attachments are kept."""
-        best: list[str] = []
-        for child in sorted(entity.children, key=_plainness):
-            if best and _renderer(child) is not None:
-                continue
-            blocks = self._blocks(child)
-            if not best and any(not _BLANK.fullmatch(block) for block in blocks):
-                best = blocks
-        return best
+    def _alternative(self, entity: Entity, prefix: str) -> _Said:
+        """The plainest rendering that says something, and the richest one for the page."""
+        tried = [
+            (_plainness(child), self._walk(child, prefix))
+            for child in entity.children
+            if child.mime not in _OTHER_RENDITIONS
+        ]
+        best = next((said for _, said in sorted(tried, key=lambda one: one[0]) if not said.blank), None)
+        if best is None:
+            return _joined(self._file(child, prefix) for child in entity.children if child.mime in _OTHER_RENDITIONS)
+        return _Said(best.text, next((said.page for _, said in reversed(tried) if said.rich), best.page))
 
-    def _rendered(self, entity: Entity, render: Callable[[str], str]) -> str:
-        data = entity.payload()
-        text = render(charsets.lines(charsets.decode(data[: html.INPUT_MAX], entity.params.get("charset"))))
-        if len(text) > TEXT_MAX or len(data) > html.INPUT_MAX:
-            self.attachments.append(Attachment(entity))
-        return text[: TEXT_MAX + 1].strip("\n")
+    def _leaf(self, entity: Entity, prefix: str) -> _Said:
+        leaf = Leaf(entity)
+        if len(leaf.payload) > (html.INPUT_MAX if leaf.html else TEXT_MAX):
+            self.attachments.append(attachment.of(entity, prefix))
+        elif not leaf.html and "\nbegin " in f"\n{leaf.text}":
+            leaf.text, files = uu.extract(leaf.text)
+            for number, one in enumerate(files, 1):
+                section = f"{prefix}{entity.section or '0'}#{number}"
+                self.attachments.append(Attachment(section, "", one.name, "", lambda data=one.data: data))  # type: ignore[misc]
+        return _Said([leaf], [leaf])
+
+    def _file(self, entity: Entity, prefix: str) -> _Said:
+        one = attachment.of(entity, prefix)
+        if entity.mime in _TNEF or attachment.file_name(entity).lower() == "winmail.dat":
+            return self._tnef(entity, one)
+        self.attachments.append(one)
+        if entity.mime == "text/calendar":
+            self._invite(entity)
+        elif entity.mime in crypto.PKCS7 and self._opened < INNER_MAX:
+            return self._opaque(entity, one.section)
+        elif entity.mime in {"message/rfc822", "message/global"}:
+            self._fallbacks.append(lambda: forwarded.leaves(entity.payload(forwarded.INPUT_MAX)))
+        return _Said([], [])
+
+    def _tnef(self, entity: Entity, whole: Attachment) -> _Said:
+        """Take files and text out of winmail.dat; it stays itself where not all of it was understood."""
+        found = tnef.read(entity.payload())
+        if found is None:
+            self.attachments.append(whole)
+            return _Said([], [])
+        for number, one in enumerate(found.files, 1):
+            section = f"{whole.section}#{number}"
+            self.attachments.append(Attachment(section, one.mime, one.name, one.content_id, one.data.tobytes))
+        if not found.whole or (found.rtf and not found.text and not found.html):
+            self.attachments.append(whole)
+        leaves = [Leaf.of_html(found.html)] if found.html else [Leaf.of_text(found.text)] if found.text else []
+        self._fallbacks.append(lambda: leaves)
+        return _Said([], [])
+
+    def _opaque(self, entity: Entity, section: str) -> _Said:
+        """Open what is signed and not encrypted."""
+        inner = cms.content(entity.payload())
+        if inner is None:
+            return _Said([], [])
+        self._opened += 1
+        parsed = parse(inner)
+        self.cut = self.cut or parsed.cut
+        return self._walk(parsed.root, f"{section}/")
+
+    def _invite(self, entity: Entity) -> None:
+        source = charsets.decode(entity.payload(calendar.INPUT_MAX), entity.params.get("charset"))
+        invite = calendar.read(charsets.lines(source))
+        if invite is None or invite.summary in self.invites:
+            return
+        self.invites.append(invite.summary)
+        if invite.description:
+            self._fallbacks.append(lambda: [Leaf.of_text(invite.description)])
+
+
+def _joined(found: Iterable[_Said]) -> _Said:
+    parts = list(found)
+    return _Said([leaf for one in parts for leaf in one.text], [leaf for one in parts for leaf in one.page])
 
 
 def _plainness(entity: Entity) -> int:
     return {"text/plain": 0, "text/html": 2}.get(entity.mime, 1 if entity.children else 3)
-
-
-def _renderer(entity: Entity) -> Callable[[str], str] | None:
-    """Say how to show a leaf as text, or None for an attachment."""
-    if entity.children or (entity.mime not in {"text/plain", "text/html"} and not entity.partless):
-        return None
-    kind, disposition = parameters(entity.fields.raw("content-disposition"))
-    named = disposition.get("filename") or entity.params.get("name")
-    if kind == "attachment" or (named and kind != "inline"):
-        return None
-    return html.text if entity.mime == "text/html" else str

@@ -29,16 +29,23 @@ _BLOCK = _PARAGRAPH | frozenset(
 _DEEPEST_QUOTE = 8
 
 
-class _Tag(NamedTuple):
+class Tag(NamedTuple):
+    """A tag: its name in lower case, and what stands between the name and ``>``."""
+
     name: str
     closing: bool
     attributes: str
+
+    def values(self) -> Iterator[tuple[str, str]]:
+        """Read the attributes: names in lower case, references resolved; the first 16 KiB of them."""
+        for match in _ATTRIBUTE.finditer(self.attributes[:16_384]):
+            yield match[1].lower(), unescape(match[2] or match[3] or match[4] or "")
 
 
 def text(source: str) -> str:
     """Render HTML; never raises, an unclosed or misplaced tag costs only its own effect."""
     renderer = _Renderer()
-    for token in _tokens(source[:INPUT_MAX]):
+    for token in tokens(source[:INPUT_MAX]):
         if isinstance(token, str):
             renderer.data(token)
         else:
@@ -51,7 +58,7 @@ def unescape(source: str) -> str:
     return html.unescape(_HUGE_REFERENCE.sub("\ufffd", source)) if "&" in source else source
 
 
-def _tokens(source: str) -> Iterator[str | _Tag]:
+def tokens(source: str) -> Iterator[str | Tag]:
     """Cut into text and tags; comments, declarations and the content of hidden elements are left out."""
     lower = source.lower()
     if len(lower) != len(source):  # "İ" grows in lower case
@@ -71,7 +78,7 @@ def _tokens(source: str) -> Iterator[str | _Tag]:
                 yield "<"
             continue
         end = _tag_end(source, name.end())
-        tag = _Tag(name[1].lower(), source[start + 1] == "/", source[name.end() : end])
+        tag = Tag(name[1].lower(), source[start + 1] == "/", source[name.end() : end])
         position = end + 1
         if tag.name in _HIDDEN and not tag.closing and tag.name not in unclosed:
             position = _hidden(lower, tag.name, position, unclosed)
@@ -155,7 +162,7 @@ class _Renderer:
         if words.strip() or self.line:
             self._add(words if self.line else words.lstrip())
 
-    def tag(self, tag: _Tag) -> None:
+    def tag(self, tag: Tag) -> None:
         name = tag.name
         if name == "a":
             self._anchor(tag)
@@ -166,7 +173,7 @@ class _Renderer:
         elif name in _BLOCK:
             self._block(tag)
 
-    def _block(self, tag: _Tag) -> None:
+    def _block(self, tag: Tag) -> None:
         name = tag.name
         self._break(force=name == "br")
         if name in _PARAGRAPH:
@@ -194,7 +201,7 @@ class _Renderer:
             self.numbers[-1] = number + 1
             self._add(f"{number + 1}. ")
 
-    def _anchor(self, tag: _Tag) -> None:
+    def _anchor(self, tag: Tag) -> None:
         if self.link:
             label = "".join(self.link_text).strip()
             target = self.link.removeprefix("mailto:")
@@ -236,8 +243,5 @@ class _Renderer:
         return re.sub(r"\n{3,}", "\n\n", "\n".join(self.lines)).strip("\n")
 
 
-def _attribute(tag: _Tag, wanted: str) -> str:
-    for match in _ATTRIBUTE.finditer(tag.attributes[:16_384]):
-        if match[1].lower() == wanted:
-            return unescape(match[2] or match[3] or match[4] or "")
-    return ""
+def _attribute(tag: Tag, wanted: str) -> str:
+    return next((value for name, value in tag.values() if name == wanted), "")

@@ -184,8 +184,8 @@ def _header(data: bytes, start: int, end: int) -> tuple[Fields, int]:
             if name:
                 fields.append((name, bytes(value)))
             name, value = match[1].decode("ascii").lower(), bytearray(match[2])
-        elif position > start or not line.startswith((b"From ", b">From ")):  # else the separator of a mailbox file
-            break
+        elif not line.startswith(b":") and (position > start or not line.startswith((b"From ", b">From "))):
+            break  # the body; a nameless field, and the separator of a mailbox file, are stepped over
         position = stop
         if len(fields) >= MAX_FIELDS or position - start > MAX_HEADER:
             position = min(_after(data, b"\n\r\n", position, end), _after(data, b"\n\n", position, end))

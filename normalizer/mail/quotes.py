@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from normalizer.mail.quote_words import COLON, DIVIDER, FROM, OPENERS, OTHER, SENT_FROM, WROTE
+
 
 class Split(NamedTuple):
     """The author's own words, and the quotation (with its introduction) that was cut off."""
@@ -17,35 +19,15 @@ class Split(NamedTuple):
     quoted: str | None
 
 
-_OPENERS = "on|am|le|el|il|op|em|den|dne|w dniu|dnia|på|vào|в|at"
-_WROTE = (
-    "wrote|writes|schrieb|a écrit|escribió|ha scritto|schreef|escreveu|skrev|napsala?|napisała?"
-    "|пишет|написала?|kirjoitti|írta|yazdı|写道|寫道|のメール"  # noqa: RUF001
-)
-_COLON = "[:：]"  # noqa: RUF001
 _INTRODUCTION = re.compile(
-    rf"^\W*(?:{_OPENERS})\b.{{4,300}}?(?:{_WROTE}).{{0,60}}{_COLON}?\s*$", re.IGNORECASE | re.DOTALL
+    rf"^\W*(?:{OPENERS})\b.{{4,300}}?(?:{WROTE}).{{0,60}}{COLON}?\s*$", re.IGNORECASE | re.DOTALL
 )
-_WROTE_LATE = re.compile(rf"@\S{{1,100}}\s*(?:{_WROTE})\b.{{0,80}}{_COLON}\s*$", re.IGNORECASE)
+_WROTE_LATE = re.compile(rf"@\S{{1,100}}\s*(?:{WROTE})\b.{{0,80}}{COLON}\s*$", re.IGNORECASE)
 _WHEN = re.compile(r"\d{1,2}[:.]\d\d|\d{4}")
-_DIVIDER = re.compile(
-    r"^[\s>*]*-{2,}\s*(?:original message|ursprüngliche nachricht|originalnachricht|original-nachricht"
-    r"|weitergeleitete nachricht|forwarded message|message d'origine|message original|mensaje original"
-    r"|messaggio originale|oorspronkelijk bericht|originalmeddelande|oprindelig meddelelse|mensagem original"
-    r"|wiadomość oryginalna|исходное сообщение|пересылаемое сообщение|原始邮件|原始郵件|reply message)\s*-{2,}\s*$",
-    re.IGNORECASE,
-)
-_LABELS = {
-    "from": {"from", "von", "de", "da", "van", "från", "fra", "od", "от", "от кого", "发件人", "寄件者", "差出人"},
-    "other": (
-        {"sent", "date", "to", "subject", "cc", "gesendet", "datum", "an", "betreff", "envoyé", "à", "objet", "enviado"}
-        | {"para", "asunto", "fecha", "inviato", "a", "oggetto", "data", "verzonden", "aan", "onderwerp", "skickat"}
-        | {"till", "ämne", "sendt", "til", "emne", "wysłano", "do", "temat", "отправлено", "дата", "кому", "тема"}
-        | {"assunto", "发送时间", "收件人", "主题", "主旨", "日期", "宛先", "件名"}
-    ),
-}
-_LABEL = re.compile(rf"^[\s*_]*([^\W\d][^:*\n]{{0,20}}?)[\s*_]*{_COLON}")
-_RULE = re.compile(r"^\s*_{10,}\s*$")
+_LABEL = re.compile(rf"^[\s*_]*([^\W\d][^:*\n]{{0,20}}?)[\s*_]*{COLON}")
+_RULE = re.compile(r"^\s*(?:_{3,}|-{3,})\s*$")
+_BIDI = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_SENT_FROM_MAX, _SENT_FROM_WORDS = 80, 10
 _LINE_MAX = 400
 _WINDOW = 4
 
@@ -59,7 +41,9 @@ def split(text: str) -> Split:
     own, quoted = (lines, []) if start is None else (lines[:start], lines[start:])
     if start is None and (end := _leading_quote(lines)):
         own, quoted = lines[end:], lines[:end]
-    own = _unsigned(own)
+    if start is not None:
+        own = _unruled(own)
+    own = _untelephoned(_unsigned(own))
     stripped = "\n".join(own).strip()
     if not stripped:
         return Split(text.strip(), None)
@@ -71,7 +55,7 @@ def _divider(lines: list[str]) -> int | None:
     for number, line in enumerate(lines):
         if len(line) > _LINE_MAX or not line.strip():
             continue
-        if _DIVIDER.match(line):
+        if DIVIDER.match(line):
             return number
         if _is_header_block(lines, number):
             before = _last_filled(lines, number)
@@ -81,10 +65,12 @@ def _divider(lines: list[str]) -> int | None:
 
 def _is_header_block(lines: list[str], number: int) -> bool:
     """``From: … Sent: … To: … Subject: …`` as Outlook writes it, in any of the languages known here."""
-    if _label(lines[number]) not in _LABELS["from"]:
+    first = _label(lines[number])
+    if first not in FROM and first not in OTHER:
         return False
-    following = [line for line in lines[number + 1 : number + 8] if line.strip()][:4]
-    return sum(_label(line) in _LABELS["other"] for line in following) >= 2
+    following = [_label(line) for line in lines[number + 1 : number + 8] if line.strip()][:4]
+    others = sum(label in OTHER for label in following)
+    return others >= 2 and (first in FROM or any(label in FROM for label in following))
 
 
 def _label(line: str) -> str:
@@ -130,11 +116,13 @@ def _introduction(lines: list[str], start: int) -> int:
     last = start
     while last > 0 and not lines[last - 1].strip():
         last -= 1
-    for count in range(1, _WINDOW + 1):
-        if count > last:
-            break
-        if _introduces(" ".join(lines[last - count : last])):
-            return last - count
+    marked = any(line.startswith(">") for line in lines[start : start + 2])
+    for count in range(1, min(_WINDOW, last) + 1):
+        block = " ".join(lines[last - count : last])
+        if _introduces(block) or (marked and _names_somebody(block)):
+            above = lines[last - count - 1] if last > count else ""
+            wrapped = not _WHEN.search(block) and bool(_WHEN.search(above[:_LINE_MAX]))
+            return last - count - wrapped
     while start < len(lines) and not lines[start].strip():
         start += 1
     return start
@@ -144,13 +132,20 @@ def _introduces(text: str) -> bool:
     return len(text) <= _LINE_MAX and bool(_INTRODUCTION.match(text) or _WROTE_LATE.search(text))
 
 
+def _names_somebody(text: str) -> bool:
+    """A date, an address and a colon before a marked quotation introduce it in any language."""
+    if len(text) > _LINE_MAX or "@" not in text or not _WHEN.search(text):
+        return False
+    return bool(re.search(rf"{COLON}$", _BIDI.sub("", text).rstrip()))
+
+
 def _bare_introduction(lines: list[str], end: int) -> int | None:
     """Find ``On … wrote:`` followed by an unmarked quotation: some clients indent, which text does not show.
 
     A date and an address must stand in it: "On Monday your colleague wrote:" is the customer's own sentence.
     """
     for number in range(end):
-        if not re.search(rf"{_COLON}\s*$", lines[number][-_LINE_MAX:]):
+        if not re.search(rf"{COLON}\s*$", lines[number][-_LINE_MAX:]):
             continue
         for count in range(min(_WINDOW, number + 1)):
             block = " ".join(lines[number - count : number + 1])
@@ -169,4 +164,24 @@ def _unsigned(lines: list[str]) -> list[str]:
             if len(tail) <= 25 and not any(line.startswith(">") for line in tail):
                 return lines[:number]
             return lines
+    return lines
+
+
+def _unruled(lines: list[str]) -> list[str]:
+    """Drop the rule above a quotation that was cut off."""
+    end = len(lines)
+    while end and (not lines[end - 1].strip() or _RULE.match(lines[end - 1])):
+        end -= 1
+    return lines[:end]
+
+
+def _untelephoned(lines: list[str]) -> list[str]:
+    """Drop ``Sent from my …`` where it is the last line, short, and no sentence."""
+    last = len(lines) - 1
+    while last >= 0 and not lines[last].strip():
+        last -= 1
+    line = lines[last].strip() if last > 0 else ""
+    short = line and len(line) <= _SENT_FROM_MAX and len(line.split()) <= _SENT_FROM_WORDS
+    if short and line[-1] not in "?!" and SENT_FROM.match(line):
+        return lines[:last]
     return lines

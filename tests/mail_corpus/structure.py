@@ -233,8 +233,8 @@ add(
 add(
     "uuencoded-in-the-text",
     mail("uuencoded-in-the-text", b"See below.\r\n\r\n" + UU + b"\r\nBye.\r\n"),
-    text="See below.\n\nBye.",
-    attachments=[file("a.txt", b"Hello")],
+    text="See below.\n\n\nBye.",
+    attachments=[file("a.txt", b"Hello", "text/plain")],
 )
 
 INNER = mail("inner-of-forwarded", "Inner text.", subject="Inner subject", **{"from": "bob@example.org"})
