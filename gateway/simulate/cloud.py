@@ -142,6 +142,11 @@ class Cloud:
         """Let calls through before the errors planned after this."""
         self._planned.extend([None] * times)
 
+    def fail_no_more(self) -> None:
+        """Forget what was planned, and the shares."""
+        self._planned.clear()
+        self._chances.clear()
+
     def fail_often(self, status: int, share: float) -> None:
         """Answer a share of all calls (0 to 1), chosen by chance, with the provider's error of that status."""
         self._chances.append((status, share))

@@ -5,14 +5,21 @@
     [options]                      # as under [channels.<id>]; every secret as env:NAME
     [secrets]                      # NAME = "value"; the test looks for these values everywhere
     [delivery]                     # optional: content_type, received_at, meta (a table of strings)
-    [signed]                       # optional: file and headers of a delivery that must be accepted
+    [signed]                       # file and headers (query) of a delivery that must be accepted, signed by somebody
+                                   # else's code; without it the kind's simulator signs (a signed time must be now);
+                                   # payload: the file that is handed over, where the provider encrypts
+    [simulator]                    # optional: what the simulator needs besides the options (`Simulator.extras`)
+    [types]                        # the provider's word for a type = the stem of an .in fixture of it; every type its
+                                   # pages document, or "see …: why there is none"
+    [cloud]                        # optional: stem of a .send fixture = "why the simulated provider cannot take it"
     [without]                      # optional: sort = "why this kind has no fixture of it" (in, send, bad)
 
 Files: ``<name>.in.<ext>`` decodes to ``<name>.out.json``, a list of ``{method, params}``, ``{ignored}`` and ``{bad}``;
 ``<name>.send.json`` (an `Outbound` without channel) encodes to ``<name>.request.json``, a list of ``{method, url,
-headers, body}``; ``<name>.bad.<ext>`` is refused. ``<name>.meta.json`` adds to `[delivery] meta`. `SOURCE` names where
-the payloads come from. ``OMNIGATE_WRITE_FIXTURES=1`` writes missing ``.out.json`` and ``.request.json`` files, to be
-read before they are committed.
+headers, body}``; ``<name>.bad.<ext>`` is refused. The extension says the content type: `.form` and `.xml`; all others
+are as in `[delivery]`. ``<name>.meta.json`` adds to `[delivery] meta`. `SOURCE` names where the payloads come from.
+``OMNIGATE_WRITE_FIXTURES=1`` writes missing ``.out.json`` and ``.request.json`` files, to be read before they are
+committed.
 """
 
 from __future__ import annotations
@@ -34,6 +41,7 @@ from normalizer.model import ChannelRef
 from normalizer.raw import BadItem, Decoded, Event, Ignored, Outbound, RawEvent, Wire
 
 ROOT = Path(__file__).parent.parent / "payloads"
+EXTENSIONS = {".form": "application/x-www-form-urlencoded", ".xml": "text/xml"}
 RECEIVED_AT = "2026-11-20T12:00:00Z"
 
 
@@ -50,6 +58,8 @@ class Signed(Struct, forbid_unknown_fields=True):
 
     file: str
     headers: dict[str, str]
+    query: dict[str, str] = {}
+    payload: str | None = None
 
 
 class Folder(Struct, forbid_unknown_fields=True):
@@ -59,6 +69,9 @@ class Folder(Struct, forbid_unknown_fields=True):
     secrets: dict[str, str] = {}
     delivery: Delivered = Delivered()
     signed: Signed | None = None
+    simulator: dict[str, str] = {}
+    types: dict[str, str] = {}
+    cloud: dict[str, str] = {}
     without: dict[str, str] = {}
 
 
@@ -81,10 +94,12 @@ def reference(kind: str) -> ChannelRef:
     return ChannelRef(id=f"test-{kind}", type=kind)
 
 
-def build_options(kind: str, tmp_path: Path, monkeypatch: Any, **changes: Any) -> ChannelConfig:
+def build_options(
+    kind: str, tmp_path: Path, monkeypatch: Any, secrets: dict[str, str] | None = None, **changes: Any
+) -> ChannelConfig:
     """Read the options as the gateway does: TOML, secrets from the environment, every check."""
     made = folder(kind)
-    for name, value in made.secrets.items():
+    for name, value in (secrets or made.secrets).items():
         monkeypatch.setenv(name, value)
     table = {**made.options, "kind": kind, **changes}
     path = tmp_path / "omnigate.toml"
@@ -100,6 +115,11 @@ def _toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def content_type(kind: str, path: Path) -> str:
+    """Say how a fixture is written."""
+    return EXTENSIONS.get(path.suffix, folder(kind).delivery.content_type)
+
+
 def raw_event(kind: str, path: Path) -> RawEvent:
     delivery = folder(kind).delivery
     beside = path.with_name(path.name.partition(".")[0] + ".meta.json")
@@ -109,7 +129,7 @@ def raw_event(kind: str, path: Path) -> RawEvent:
         kind=kind,
         body=path.read_bytes(),
         received_at=delivery.received_at,
-        content_type=delivery.content_type,
+        content_type=content_type(kind, path),
         meta={**delivery.meta, **extra},
     )
 

@@ -6,93 +6,34 @@ the fixtures of a kind look like.
 
 from __future__ import annotations
 
-import asyncio
 import functools
-import io
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
-import aiohttp
 import msgspec
 import pytest
-import structlog
 from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import fields
 
-from connectors import registry
-from connectors.api import ChannelConfig, Connector, Delivery, HttpConnector, Receipt
+from connectors.api import HttpConnector
 from connectors.errors import SendError
+from gateway.simulate.api import Request
 from normalizer import parts as p
 from normalizer.codecs.api import Codec
 from normalizer.errors import MalformedPayload, Unsendable
 from normalizer.methods import NOTIFICATIONS, REQUESTS
 from normalizer.parts import type_names
 from normalizer.raw import BadItem, Decoded, Event, RawEvent
-from tests.contexts import make_context
 from tests.contract import channel_fixtures as fixtures
-
-SPECS = registry.load()
-KINDS = sorted(SPECS)
-HTTP_KINDS = [kind for kind in KINDS if hasattr(SPECS[kind].build, "handle")]
-SORTS = ("in", "bad", "send")
-FOUND = {sort: list(fixtures.files(sort)) for sort in SORTS}
-
-
-def every(sort: str) -> pytest.MarkDecorator:
-    """Run a test for each fixture of a sort, of all kinds."""
-    found = FOUND[sort]
-    return pytest.mark.parametrize(("kind", "path"), found, ids=[f"{k}-{p.name.partition('.')[0]}" for k, p in found])
-
-
-class Bench:
-    """Builds channels of any kind, with real options, a real HTTP client and a log that can be read."""
-
-    def __init__(self, http: aiohttp.ClientSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.http, self.tmp_path, self.monkeypatch, self.lines = http, tmp_path, monkeypatch, io.StringIO()
-        self.log = structlog.wrap_logger(
-            structlog.PrintLogger(self.lines),
-            processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
-            wrapper_class=structlog.make_filtering_bound_logger(0),
-        )
-
-    def options(self, kind: str, **changes: Any) -> ChannelConfig:
-        return fixtures.build_options(kind, self.tmp_path, self.monkeypatch, **changes)
-
-    def connector(self, kind: str, **changes: Any) -> Connector:
-        context = make_context(fixtures.reference(kind), self.tmp_path, self.http, log=self.log)
-        return SPECS[kind].build(self.options(kind, **changes), context)
-
-
-@pytest.fixture
-async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
-    async with aiohttp.ClientSession() as http:
-        yield Bench(http, tmp_path, monkeypatch)
-
-
-@asynccontextmanager
-async def running(connector: Connector, error: Exception | None = None) -> AsyncIterator[list[RawEvent]]:
-    """Run a connector with a sink that keeps what it is given, or fails with `error`."""
-    taken: list[RawEvent] = []
-
-    async def sink(raw: RawEvent) -> Receipt:
-        if error is not None:
-            raise error
-        taken.append(raw)
-        return Receipt.ACCEPTED
-
-    async with AsyncExitStack() as stack:
-        group = await stack.enter_async_context(asyncio.TaskGroup())
-        task = group.create_task(connector.run(sink))
-        await asyncio.sleep(0.01)
-        yield taken
-        task.cancel()
+from tests.contract.channel_bench import FOUND, KINDS, SORTS, SPECS, Bench, bases_of, every, running
+from tests.contract.channel_bench import bench as bench  # noqa: PLC0414 -- a fixture
 
 
 @asynccontextmanager
@@ -115,25 +56,6 @@ async def echo_server() -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-def delivery(body: bytes, headers: dict[str, str], content_type: str) -> Delivery:
-    lowered = {name.lower(): value for name, value in headers.items()}
-    return Delivery(
-        method="POST",
-        path="",
-        url="https://gw.example/c/test",
-        query={},
-        headers={"content-type": content_type, **lowered},
-        body=body,
-    )
-
-
-def signed_delivery(kind: str) -> Delivery:
-    made = fixtures.folder(kind)
-    assert made.signed is not None, "channel.toml of a kind with webhooks needs [signed]"
-    body = (fixtures.ROOT / kind / made.signed.file).read_bytes()
-    return delivery(body, made.signed.headers, made.delivery.content_type)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_fixtures_of_each_sort_and_says_where_they_come_from(kind: str) -> None:
     made = fixtures.folder(kind)
@@ -144,48 +66,6 @@ def test_every_kind_has_fixtures_of_each_sort_and_says_where_they_come_from(kind
     for sort in SORTS:
         there = any(found == kind for found, _ in FOUND[sort])
         assert there != (sort in made.without), f"no .{sort}. file, or one although [without] gives a reason"
-
-
-@pytest.mark.parametrize("kind", HTTP_KINDS)
-async def test_an_unsigned_delivery_is_refused(bench: Bench, kind: str) -> None:
-    connector = bench.connector(kind)
-    assert isinstance(connector, HttpConnector)
-    signed = signed_delivery(kind)
-
-    async with running(connector) as taken:
-        reply = await connector.handle(delivery(signed.body, {}, signed.headers["content-type"]))
-
-    assert reply.status in {401, 403}
-    assert taken == []
-
-
-@pytest.mark.parametrize("kind", HTTP_KINDS)
-async def test_a_signed_delivery_is_handed_over_byte_for_byte(bench: Bench, kind: str) -> None:
-    connector = bench.connector(kind)
-    assert isinstance(connector, HttpConnector)
-    signed = signed_delivery(kind)
-
-    async with running(connector) as taken:
-        reply = await connector.handle(signed)
-
-    assert reply.status == 200
-    assert [raw.body for raw in taken] == [signed.body]
-    assert taken[0].security is not None
-    assert taken[0].security.verified != "none"
-
-
-@pytest.mark.parametrize("kind", HTTP_KINDS)
-async def test_nothing_is_accepted_before_the_channel_runs_or_when_the_pipeline_fails(bench: Bench, kind: str) -> None:
-    connector = bench.connector(kind)
-    assert isinstance(connector, HttpConnector)
-
-    before = await connector.handle(signed_delivery(kind))
-    async with running(connector, error=RuntimeError("the disk is gone")):
-        failed = await connector.handle(signed_delivery(kind))
-
-    assert before.status == 503
-    assert failed.status >= 500
-    assert b"disk" not in failed.body
 
 
 @every("bad")
@@ -248,23 +128,22 @@ async def test_a_message_becomes_the_expected_requests(bench: Bench, kind: str, 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_no_secret_shows_in_logs_replies_errors_or_reprs(bench: Bench, kind: str) -> None:
-    secrets = fixtures.folder(kind).secrets.values()
     seen: list[object] = []
     async with echo_server() as url:
-        has_base = "api_base" in SPECS[kind].config.__struct_fields__
-        connector = bench.connector(kind, **({"api_base": url} if has_base else {}))
+        bases = [name for name in bases_of(kind) if name in SPECS[kind].config.__struct_fields__]
+        connector = bench.connector(kind, **dict.fromkeys(bases, url))
         seen += [repr(connector), repr(bench.options(kind))]
         if isinstance(connector, HttpConnector):
             async with running(connector, error=RuntimeError("unexpected")):
-                for body in (signed_delivery(kind), delivery(b"{}", {"authorization": "Basic x"}, "text/plain")):
-                    seen.append(await connector.handle(body))
-        for _, path in [found for found in FOUND["send"] if found[0] == kind and has_base]:
+                stranger = Request(headers={"Authorization": "Basic x", "Content-Type": "text/plain"}, body=b"{}")
+                for request in (bench.signed(kind)[0], stranger):
+                    await bench.handle(kind, connector, request)
+        for _, path in [found for found in FOUND["send"] if found[0] == kind and bases]:
             with pytest.raises(SendError) as caught:
                 await connector.send(fixtures.outbound(kind, path))
             seen += [str(caught.value), repr(caught.value), caught.value.provider_text]
 
-    text = " ".join(map(str, seen)) + bench.lines.getvalue()
-    assert [secret for secret in secrets if secret in text] == []
+    assert bench.secrets_that_show(kind, *seen) == []
 
 
 def structs(shape: type[Struct]) -> Iterator[type[Struct]]:

@@ -18,6 +18,8 @@ from connectors import registry
 from connectors.declarative import DeclarativeConfig
 from connectors.declarative_options import HmacVerify
 from connectors.secrets import Secret
+from connectors.signatures import check_hmac
+from gateway.simulate.api import Item
 from normalizer.methods import NOTIFICATIONS
 from normalizer.model import Address, ChannelRef
 from normalizer.parts import Text
@@ -39,7 +41,8 @@ def secret(shape: Any, value: str) -> Any:
 
 def test_every_rule_names_a_test_that_exists() -> None:
     rules = CONNECTORS.partition("## Rules")[2].partition("\n## ")[0]
-    source = (ROOT / "tests" / "contract" / "test_channel_kinds.py").read_text()
+    folder = ROOT / "tests" / "contract"
+    source = "".join((folder / f"test_channel_{part}.py").read_text() for part in ("kinds", "security"))
     named = re.findall(r"`(test_\w+)`", rules)
 
     assert len(named) >= 12
@@ -70,8 +73,9 @@ def test_the_signature_shapes_are_accepted() -> None:
 def test_the_channel_in_two_modules_works(monkeypatch: pytest.MonkeyPatch) -> None:
     registry.load()  # first, or the kinds of this build would register in the table that is thrown away
     monkeypatch.setattr(registry, "_specs", {})
-    codec_source, connector_source = blocks(CONNECTORS, "python")
-    for name, source in (("normalizer.codecs.acme", codec_source), ("connectors.acme", connector_source)):
+    names = ("normalizer.codecs.acme", "connectors.acme", "gateway.simulate.acme")
+    modules = [block for block in blocks(CONNECTORS, "python") if block.startswith('"""Acme')]
+    for name, source in zip(names, modules, strict=True):
         module = types.ModuleType(name)
         monkeypatch.setitem(sys.modules, name, module)
         exec(compile(source, name, "exec"), module.__dict__)
@@ -85,8 +89,11 @@ def test_the_channel_in_two_modules_works(monkeypatch: pytest.MonkeyPatch) -> No
 
     assert event.params.message.text == "hello"
     assert json.loads(wire.body) == {"to": "ada", "text": "hi"}
-    options = {"secret": Secret("s"), "token": Secret("t")}
-    assert sys.modules["connectors.acme"].AcmeConfig(**options).api_base == "https://api.acme.example"
+    options = sys.modules["connectors.acme"].AcmeConfig(secret=Secret("s"), token=Secret("t"))
+    assert options.api_base == "https://api.acme.example"
+    simulator = sys.modules["gateway.simulate.acme"].SIMULATOR(options, url="https://gw.example/c/acme")
+    signed = simulator.sign(simulator.delivery([Item(number=1, at=0.0)]), 0.0)
+    check_hmac(signed.headers["X-Acme-Signature"], signed.body, "s")
 
 
 def test_every_notification_has_an_example_that_is_one() -> None:
