@@ -14,8 +14,9 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
@@ -25,6 +26,7 @@ from typing_extensions import override
 
 from connectors.api import Blobs
 from connectors.errors import Busy
+from gateway.blob_pieces import Pieces
 
 T = TypeVar("T")
 
@@ -53,6 +55,19 @@ class BlobStore(Blobs):
         """
         try:
             return await _in_thread(lambda: self._put(data))
+        except OSError as exc:
+            raise Busy(30.0, f"{self._folder} cannot be written: {exc.strerror or exc}") from exc
+
+    async def put_pieces(self, pieces: AsyncIterable[bytes | bytearray]) -> str:
+        """See `connectors.pieces.PieceStore`."""
+        try:
+            writer = await _in_thread(lambda: Pieces(self._folder / "00", _TEMPORARY))
+            try:
+                async for piece in pieces:
+                    await _in_thread(partial(writer.add, piece))
+                return await _in_thread(lambda: self._adopt(writer))
+            finally:
+                writer.close()
         except OSError as exc:
             raise Busy(30.0, f"{self._folder} cannot be written: {exc.strerror or exc}") from exc
 
@@ -120,19 +135,31 @@ class BlobStore(Blobs):
         return sorted(self._folder.iterdir()) if self._folder.is_dir() else []
 
     def _put(self, data: bytes) -> str:
-        digest = sha256(data).hexdigest()
-        path = self._folder / digest[:2] / digest
-        if not path.parent.is_dir():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _sync(path.parent.parent)
-            _sync(path.parent.parent.parent)
+        path = self._home(sha256(data).hexdigest())
         with _locked(path.parent, fcntl.LOCK_SH) as folder:
             if path.is_file() and path.stat().st_size == len(data):
                 os.utime(path)  # `sweep` counts from here
             else:
                 _write(path, data)
             os.fsync(folder)  # also for a name that another process has just made
-        return PREFIX + digest
+        return PREFIX + path.name
+
+    def _adopt(self, pieces: Pieces) -> str:
+        path = self._home(pieces.finish())
+        with _locked(path.parent, fcntl.LOCK_SH) as folder:
+            pieces.path.rename(path)
+            os.utime(path)
+            os.fsync(folder)
+        return PREFIX + path.name
+
+    def _home(self, digest: str) -> Path:
+        """Return the path of a blob; its folder is there, for good."""
+        path = self._folder / digest[:2] / digest
+        if not path.parent.is_dir():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _sync(path.parent.parent)
+            _sync(path.parent.parent.parent)
+        return path
 
 
 async def _in_thread(work: Callable[[], T]) -> T:
