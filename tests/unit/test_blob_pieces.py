@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import signal
 from collections.abc import AsyncIterator
@@ -56,4 +55,4 @@ async def test_a_full_disk_is_busy_and_nothing_stays(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
         signal.signal(signal.SIGXFSZ, ignored)
-    assert [path for path in files(tmp_path) if os.path.getsize(path)] == []
+    assert [path for path in files(tmp_path) if path.stat().st_size] == []
