@@ -70,11 +70,14 @@ class Staging:
             MediaUnavailable: a media has nothing to send: no blob, no `provider_id`, no `url`.
             SendError: as `upload` does.
         """
-        parts = await self.stage_parts(message.parts, upload, key=message.id)
+        parts = await self._parts(message.parts, upload, message.id)
         return message if parts is message.parts else replace(message, parts=parts)
 
-    async def stage_parts(self, parts: tuple[AnyPart, ...], upload: Upload, *, key: str) -> tuple[AnyPart, ...]:
-        """Do it for `parts` of something else than a message; `key` as in `done`."""
+    async def stage_parts(self, parts: tuple[AnyPart, ...], upload: Upload) -> tuple[AnyPart, ...]:
+        """Do it for `parts` of something else than a message, and remember nothing."""
+        return await self._parts(parts, upload, None)
+
+    async def _parts(self, parts: tuple[AnyPart, ...], upload: Upload, key: str | None) -> tuple[AnyPart, ...]:
         if not any(isinstance(part, MediaPart | Card | Carousel) for part in parts):
             return parts
         return tuple([await self._staged(part, upload, key) for part in parts])
@@ -83,23 +86,23 @@ class Staging:
         """Forget what was uploaded for a message: it was sent."""
         self._uploaded.pop(key, None)
 
-    async def _staged(self, part: AnyPart, upload: Upload, key: str) -> AnyPart:
+    async def _staged(self, part: AnyPart, upload: Upload, key: str | None) -> AnyPart:
         if isinstance(part, MediaPart):
             return replace(part, media=await self._media(part, upload, key))
         if isinstance(part, Card | Carousel):
             return replace(part, items=tuple([await self._item(item, upload, key) for item in part.items]))
         return part
 
-    async def _item(self, item: CardItem, upload: Upload, key: str) -> CardItem:
+    async def _item(self, item: CardItem, upload: Upload, key: str | None) -> CardItem:
         if item.media is None:
             return item
         return replace(item, media=await self._media(Image(media=item.media), upload, key))
 
-    async def _media(self, part: MediaPart, upload: Upload, key: str) -> Media:
+    async def _media(self, part: MediaPart, upload: Upload, key: str | None) -> Media:
         media, ref = part.media, ref_of(part.media)
         if ref is None or not await self._context.blobs.exists(ref):
             return _foreign(media)
-        mine = self._uploaded.setdefault(key, {})
+        mine = {} if key is None else self._uploaded.setdefault(key, {})
         name = (ref, str(part.__struct_config__.tag), media.voice)
         known = mine.get(name)
         if known is None or not self._lasts(known):

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 from typing_extensions import override
 
 from connectors import http
@@ -21,12 +22,13 @@ from connectors.registry import connector
 from connectors.secrets import Secret
 from connectors.signatures import check_token
 from connectors.telegram_api import DONE, Mendable, read
+from connectors.telegram_files import attached, with_files
 from connectors.webhook import WebhookConfig, WebhookConnector
 from normalizer import build
 from normalizer.codecs.telegram import TelegramCodec
 from normalizer.codecs.telegram_send import REQUESTS, SENDABLE, TEXT_MAX
 from normalizer.codecs.telegram_types import Id
-from normalizer.methods import Params
+from normalizer.methods import EditParams, Params
 from normalizer.model import Security
 from normalizer.parts import Media
 from normalizer.raw import Wire
@@ -145,12 +147,16 @@ class TelegramConnector(WebhookConnector[TelegramConfig]):
     async def request(self, wire: Wire) -> Answer:
         """Perform a call; one that Telegram says how to mend is mended and repeated once."""
         try:
-            return await super().request(wire)
+            return await super().request(await with_files(wire, self.bytes_of))
         except Mendable as exc:
             mended = exc.mend(wire)
             if mended is None:
                 raise
-            return await super().request(mended)
+            return await super().request(await with_files(mended, self.bytes_of))
+
+    @override
+    async def upload(self, media: Media) -> Media:
+        return attached(media)
 
     @override
     def classify(self, answer: Answer) -> SendError | None:
@@ -175,6 +181,8 @@ class TelegramConnector(WebhookConnector[TelegramConfig]):
 
     async def perform(self, method: str, params: Params) -> dict[str, Any]:
         """See `Performer`; a message that was edited or deleted before is a success."""
+        if isinstance(params, EditParams):
+            params = replace(params, parts=await self.stage_parts(params.parts))
         try:
             native = self.provider_id(await self.request(self.codec.request(method, params)))
         except Refused as exc:
@@ -199,16 +207,29 @@ class TelegramConnector(WebhookConnector[TelegramConfig]):
 
     async def fetch_media(self, media: Media, *, max_bytes: int) -> Fetched:
         """See `MediaSource`: getFile, then the file (https://core.telegram.org/bots/api#getfile)."""
-        told = await self._ask("/getFile", {"file_id": media.provider_id}, _RemoteFile)
+        try:
+            told = await self._ask("/getFile", {"file_id": media.provider_id}, _RemoteFile)
+        except Refused as exc:
+            raise _file_error(exc) from exc
         if told.file_path is None:
             raise Refused("Telegram does not offer this file for download")
         if (told.file_size or 0) > max_bytes:
             raise http.TooLarge(f"the file is larger than {max_bytes} bytes")
         url = f"{self._base}/file/bot{self._token}/{told.file_path}"
         answer = await http.call(
-            self.context.http, "GET", url, timeout=self.config.send_timeout_secs, max_bytes=max_bytes
+            self.context.http, "GET", url, timeout=self.config.media_timeout_secs, max_bytes=max_bytes
         )
         error = http.refusal(answer, hide=self.hide)
         if error is not None:
             raise error
         return Fetched(data=answer.body)
+
+
+def _file_error(exc: Refused) -> SendError:
+    """Tell the refusals of getFile apart, which Telegram does in words only."""
+    text = exc.provider_text or ""
+    if "file is too big" in text:  # the cloud's limit of 20 MB; a Bot API server of one's own has none
+        return http.TooLarge("the file is larger than Telegram gives out", provider_code=exc.provider_code)
+    if "temporarily unavailable" in text:
+        return Unreachable(str(exc), provider_code=exc.provider_code, provider_text=exc.provider_text)
+    return exc

@@ -18,7 +18,7 @@ from connectors.staging import Staging
 from normalizer.codecs.api import Codec
 from normalizer.errors import MalformedPayload
 from normalizer.model import Security
-from normalizer.parts import Media, MediaPart
+from normalizer.parts import AnyPart, Media, MediaPart
 from normalizer.raw import Outbound, RawEvent, Wire
 
 UNFINISHED_MAX = 1024
@@ -212,6 +212,10 @@ class WebhookConnector(Generic[C]):
     async def stage(self, message: Outbound) -> Outbound:
         """Prepare the media of a message before it is encoded; `send` calls it. See `Staging.stage`."""
         return await self.staging.stage(message, self.upload_part)
+
+    async def stage_parts(self, parts: tuple[AnyPart, ...]) -> tuple[AnyPart, ...]:
+        """Prepare the media of `parts` of another request, such as ``message.edit``."""
+        return await self.staging.stage_parts(parts, self.upload_part)
 
     async def upload_part(self, part: MediaPart) -> Media:
         """Do what `upload` does; override this one where the provider asks what the file is going to be."""

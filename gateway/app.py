@@ -106,7 +106,14 @@ class App:
         requests = Requests(control, self.core.broker)
         section = self.settings.admin
         token = admin_token(section, self.core.data_dir)
-        admin = AdminServer(section, token=token, control=control, requests=requests, metrics=telemetry.exposition)
+        admin = AdminServer(
+            section,
+            token=token,
+            control=control,
+            requests=requests,
+            metrics=telemetry.exposition,
+            blobs=self.core.blobs,
+        )
         await admin.start()
         supervisor.start("drain", self.core.drain.run, stage="drain")
         supervisor.start("requests", requests.run, stage="requests")

@@ -36,7 +36,7 @@ COMMANDS: tuple[tuple[str, str, Group, str], ...] = (
     ("init", "gateway.commands.init:init", SERVING, "Make up the demo secrets that the configuration refers to."),
     ("tail", "gateway.commands.messages:tail", ASKING, "Show what the gateway tells, one JSON object per line."),
     ("call", "gateway.commands.messages:call", ASKING, "Ask the gateway: any request of the message model."),
-    ("send", "gateway.commands.send:send", ASKING, "Send a text on a channel."),
+    ("send", "gateway.commands.send:send", ASKING, "Send a text or a file on a channel."),
     ("why", "gateway.commands.why:why", KEEPING, "Tell what happened to a message, and where it is now."),
     ("channels", "gateway.commands.channels:channels", KEEPING, "List the channels and how they are."),
     ("simulate", "gateway.commands.simulate:app", ASKING, "Send signed provider traffic to a running gateway."),

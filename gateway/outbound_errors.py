@@ -13,6 +13,7 @@ from connectors.errors import (
     Unreachable,
     WindowClosed,
 )
+from connectors.staging import MediaUnavailable
 from dedup.api import DedupUnavailable
 from gateway.broker.api import BrokerUnavailable
 from normalizer import rpc
@@ -60,6 +61,8 @@ def _send_error(exc: SendError) -> RpcError:
         if value
     }
     match exc:
+        case MediaUnavailable():
+            return RpcError(rpc.MEDIA_UNAVAILABLE, str(exc), **details)
         case Unreachable() | Deferred():
             return RpcError(rpc.CONNECTION_FAILED, str(exc), **details)
         case Throttled(retry_after=seconds):

@@ -15,6 +15,7 @@ from gateway.commands.console import Failure
 from normalizer import rpc
 from normalizer.methods import REQUESTS, Params, SendParams
 from normalizer.model import MessageRef
+from normalizer.parts import AnyPart
 from normalizer.rpc import Response, RpcError
 
 OWN_NOUNS = frozenset({"channel", "quarantine", "gateway"})
@@ -59,7 +60,8 @@ async def send(
     broker: Broker,
     *,
     channel: str,
-    text: str,
+    text: str | None,
+    parts: tuple[AnyPart, ...] = (),
     timeout: float,  # noqa: ASYNC109 -- handed to the broker
     out: TextIO | None = None,
     to: str | None = None,
@@ -67,12 +69,13 @@ async def send(
     reply_to: str | None = None,
     idempotency_key: str | None = None,
 ) -> int:
-    """Send a plain text: short for ``call message.send``; see `call` and `SendParams`.
+    """Send a plain text, or `parts`: short for ``call message.send``; see `call` and `SendParams`.
 
     Args:
         broker: see `call`.
         channel: id of the channel.
-        text: what to say.
+        text: what to say; None with `parts`.
+        parts: what to send instead of a text.
         timeout: see `call`.
         out: see `call`.
         to: address of the recipient; or
@@ -85,6 +88,7 @@ async def send(
         to=to,
         conversation=conversation,
         text=text,
+        parts=parts,
         reply_to=None if reply_to is None else MessageRef(provider_id=reply_to),
         idempotency_key=idempotency_key,
     )

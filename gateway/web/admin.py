@@ -7,6 +7,7 @@
 ``/``                the console; public on this port, shows no customer data (`gateway.web.console`)
 ``POST /api``        a JSON-RPC request, with ``Authorization: Bearer <token>``
 ``POST /api/<m>``    the params of method ``<m>`` alone
+``POST /api/media``  a file to send (`gateway.web.upload`)
 ===================  =======================================================================================
 
 ``/api`` answers 200 with a JSON-RPC response whenever a method was carried out, also when it failed; 400 when the body
@@ -23,6 +24,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from connectors.api import Blobs
 from gateway.requests import READING, Requests
 from gateway.requests_api import Control
 from gateway.settings.model import AdminSection
@@ -30,6 +32,7 @@ from gateway.web.address import bind
 from gateway.web.console import page
 from gateway.web.guard import HEADERS, authorized, known_host, on_loopback
 from gateway.web.protocol import hide_versions
+from gateway.web.upload import Upload
 from normalizer import rpc
 from normalizer.methods import REQUESTS
 from normalizer.rpc import Request, RpcError
@@ -61,10 +64,12 @@ class AdminServer:
         requests: Requests,
         metrics: Metrics,
         call_secs: float = CALL_SECS,
+        blobs: Blobs | None = None,
     ) -> None:
-        """Serve on `section.listen`; `token` is `gateway.web.guard.admin_token`."""
+        """Serve on `section.listen`; `token` is `gateway.web.guard.admin_token`; without `blobs` it takes no files."""
         self._section, self._token, self._control, self._requests = section, token, control, requests
         self._metrics, self._call_secs = metrics, call_secs
+        self._upload = None if blobs is None else Upload(blobs)
         self._runner: web.AppRunner | None = None
         self.address = section.listen
 
@@ -77,6 +82,7 @@ class AdminServer:
         app.router.add_get("/metrics", self._metrics_page)
         app.router.add_get("/", self._console)
         app.router.add_post("/api", self._api)
+        app.router.add_post("/api/media", self._media)
         app.router.add_post("/api/{method}", self._api)
         hide_versions()
         self._runner = web.AppRunner(
@@ -127,11 +133,21 @@ class AdminServer:
     async def _console(self, _: web.Request) -> web.Response:
         return web.Response(text=page(self._control), content_type="text/html")
 
+    def _stranger(self, request: web.Request) -> web.Response | None:
+        if authorized(request.headers.get("Authorization"), self._token):
+            return None
+        log.warning("admin_unauthorized", remote=request.remote)
+        text = "401: give the admin token: Authorization: Bearer <token>\n"
+        return web.Response(status=401, text=text, headers={"WWW-Authenticate": 'Bearer realm="omnigate"'})
+
+    async def _media(self, request: web.Request) -> web.Response:
+        if self._upload is None:
+            raise web.HTTPNotFound
+        return self._stranger(request) or await self._upload(request)
+
     async def _api(self, request: web.Request) -> web.Response:
-        if not authorized(request.headers.get("Authorization"), self._token):
-            log.warning("admin_unauthorized", remote=request.remote)
-            text = "401: give the admin token: Authorization: Bearer <token>\n"
-            return web.Response(status=401, text=text, headers={"WWW-Authenticate": 'Bearer realm="omnigate"'})
+        if (stranger := self._stranger(request)) is not None:
+            return stranger
         try:
             async with asyncio.timeout(BODY_SECS):
                 body = await request.read()
