@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 from typing_extensions import override
 
-from connectors.api import Context, Sink
+from connectors.api import Context, Receipt, Sink
 from connectors.email.backstop import Backstop
 from connectors.email.trust import Origin, Trust
 from connectors.errors import Busy, StateUnavailable
@@ -78,34 +78,59 @@ class Inbox:
             return Outcome.BUSY
         return Outcome.ACCEPTED
 
+    async def take(
+        self, body: bytes, meta: dict[str, str], *, recipients: list[str], raw_ref: str | None = None
+    ) -> Receipt:
+        """Hand over a mail from a mailbox, whose envelope nobody knows any more.
+
+        Args:
+            body: the mail, or as much of it as is read.
+            meta: what else to tell the codec.
+            recipients: the channel's own addresses.
+            raw_ref: the whole mail in the blob store, where `body` is less.
+
+        Raises:
+            Busy: nothing is promised; try again.
+            MalformedPayload: see `connectors.api.Sink`.
+        """
+        await self._observe(body, None, recipients)
+        security = await self._trust.judge(body)
+        return await self._sink(await self._raw(body, recipients, meta, security, raw_ref))
+
     async def _event(self, mail: Mail, recipients: list[str]) -> RawEvent:
-        received_at = datetime.now(UTC)
-        await self._observe(mail, recipients)
+        await self._observe(mail.body, mail.sender, recipients)
         meta = {
             "mail_from": mail.sender,
-            "rcpt_to": msgspec.json.encode(recipients).decode(),
             "peer": mail.peer,
             "helo": mail.helo,
             "tls": mail.tls,
             "user": mail.user,
-            "raw_ref": await self._context.blobs.put(mail.body),
-            "stored": stored(await self._store(mail.body)),
+        }
+        return await self._raw(mail.body, recipients, meta, await self._security(mail))
+
+    async def _raw(
+        self, body: bytes, recipients: list[str], meta: dict[str, str], security: Security, raw_ref: str | None = None
+    ) -> RawEvent:
+        known = {
+            "rcpt_to": msgspec.json.encode(recipients).decode(),
+            "raw_ref": raw_ref or await self._context.blobs.put(body),
+            "stored": stored(await self._store(body)),
         }
         return RawEvent(
             channel=self._context.channel,
             kind="email",
-            body=mail.body,
-            received_at=received_at,
+            body=body,
+            received_at=datetime.now(UTC),
             content_type="message/rfc822",
-            security=await self._security(mail),
-            meta=meta,
+            security=security,
+            meta={**meta, **known},
             on_malformed="quarantine",
         )
 
-    async def _observe(self, mail: Mail, recipients: list[str]) -> None:
+    async def _observe(self, body: bytes, sender: str | None, recipients: list[str]) -> None:
         """Let the guard against loops see the mail; without its memory the mail is taken all the same."""
         try:
-            await self._backstop.observe(mail.body, mail.sender, recipients)
+            await self._backstop.observe(body, sender, recipients)
         except StateUnavailable as exc:
             self._context.log.warning("automatic_mail_not_remembered", reason=str(exc))
         except Exception:
