@@ -21,21 +21,15 @@ FORMATTING = frozenset({"a", "b", "big", "code", "em", "font", "i", "s", "small"
 VOID = frozenset({"br", "col", "hr", "img", "wbr"})
 _TABLE = frozenset({"table", "thead", "tbody", "tfoot", "tr", "td", "th", "caption", "colgroup"})
 _CELLS = frozenset({"td", "th", "caption"})
-TAGS = (
-    FORMATTING
-    | VOID
-    | _TABLE
-    | frozenset(
-        {"abbr", "address", "article", "aside", "bdi", "bdo", "blockquote", "center", "cite", "dd", "del", "dfn"}
-    )
-    | frozenset(
-        {"div", "dl", "dt", "figcaption", "figure", "footer", "h1", "h2", "h3", "h4", "h5", "h6", "header", "ins"}
-    )
-    | frozenset({"kbd", "li", "main", "mark", "nav", "ol", "p", "pre", "q", "samp", "section", "span", "sub", "sup"})
-    | frozenset({"time", "ul", "var"})
-)
+_PHRASES = frozenset({"abbr", "bdi", "bdo", "cite", "del", "dfn", "ins", "kbd", "mark", "q", "samp", "span", "sub"}) | {
+    *("sup", "time", "var"),
+}
+_BLOCKS = frozenset({"address", "article", "aside", "blockquote", "center", "dd", "div", "dl", "dt", "figcaption"}) | {
+    *("figure", "footer", "h1", "h2", "h3", "h4", "h5", "h6", "header", "li", "main", "nav", "ol", "p", "pre"),
+    *("section", "ul"),
+}
+TAGS = FORMATTING | VOID | _TABLE | _PHRASES | _BLOCKS
 _ENDED_BY = {
-    "p": frozenset({"p"}),
     "li": frozenset({"li", "p"}),
     "dt": frozenset({"dt", "dd", "p"}),
     "dd": frozenset({"dt", "dd", "p"}),
@@ -44,6 +38,12 @@ _ENDED_BY = {
     "tr": frozenset({"tr", "td", "th", "p"}),
 }
 """Open elements that a start tag ends, because their end tags may be left out."""
+_ENDS_PARAGRAPH = (_BLOCKS | _TABLE | {"hr"}) - _ENDED_BY.keys()
+_PARAGRAPH = (TAGS - FORMATTING - VOID - _ENDED_BY.keys() - frozenset({"abbr", "bdi", "bdo", "cite", "del"})) - (
+    frozenset({"dfn", "ins", "kbd", "mark", "q", "samp", "span", "sub", "sup", "time", "var"})
+) | {"hr"}
+_PARAGRAPH = frozenset({"p"})
+_FETCHES = ("url", "expression", "import", "\\")
 
 
 class TooTangled(Exception):
@@ -84,7 +84,7 @@ class Balancer:
         if tag.closing:
             self._close(tag.name)
             return
-        ended = _ENDED_BY.get(tag.name, frozenset())
+        ended = _PARAGRAPH if tag.name in _ENDS_PARAGRAPH else _ENDED_BY.get(tag.name, frozenset())
         while self._open and self._open[-1] in ended:
             self._pop()
         if tag.name not in VOID:
@@ -128,14 +128,18 @@ class Balancer:
                     self.trackers += 1
                     return
                 values["data-remote-src"] = source
-        pairs = "".join(f' {name}="{escape(value)}"' for name, value in values.items())
-        self._out.append(f"<img{pairs}>")
+        self._out.append(f"<img{_written(values)}>")
 
 
 def _attributes(tag: Tag) -> str:
-    if not tag.attributes:
-        return ""
-    return "".join(f' {name}="{escape(value)}"' for name, value in dict(reversed(list(tag.values()))).items())
+    return _written(dict(reversed(list(tag.values())))) if tag.attributes else ""
+
+
+def _written(values: dict[str, str]) -> str:
+    if "style" in values:
+        kept = [one for one in values["style"].split(";") if not any(word in one.lower() for word in _FETCHES)]
+        values["style"] = ";".join(kept)
+    return "".join(f' {name}="{escape(value)}"' for name, value in values.items())
 
 
 def _invisible(values: dict[str, str]) -> bool:

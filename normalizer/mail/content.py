@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from functools import cached_property
+from functools import cached_property, partial
 
-from normalizer.mail import attachment, calendar, charsets, cms, crypto, forwarded, html, tnef, uu
+from normalizer.mail import attachment, calendar, charsets, cms, crypto, dataurl, forwarded, html, tnef, uu
 from normalizer.mail.attachment import Attachment
 from normalizer.mail.leaf import Leaf, renders
 from normalizer.mail.mime import Entity, Parsed, parse
@@ -55,7 +55,7 @@ class Content:
         self.attachments: list[Attachment] = []
         self.invites: list[str] = []
         self._fallbacks: list[Callable[[], list[Leaf]]] = []
-        self._opened = 0
+        self._opened = self._read = 0
         said = self._walk(parsed.root, "")
         if self._fallbacks and said.blank:
             leaves = next((found for one in self._fallbacks if (found := one())), [])
@@ -102,15 +102,29 @@ class Content:
         return _Said(best.text, next((said.page for _, said in reversed(tried) if said.rich), best.page))
 
     def _leaf(self, entity: Entity, prefix: str) -> _Said:
-        leaf = Leaf(entity)
-        if len(leaf.payload) > (html.INPUT_MAX if leaf.html else TEXT_MAX):
+        """Read a text, and take out the files that are written into it."""
+        leaf, section = Leaf(entity), prefix + (entity.section or "0")
+        if leaf.html:
+            leaf.payload, pictures = dataurl.extract(leaf.payload, f"{section.replace('/', '.')}.part.invalid")
+            for number, picture in enumerate(pictures, 1):
+                self._inside(section, number, picture.mime, picture.content_id, picture.data)
+        size = len(leaf.payload)
+        if self._read and self._read + size > html.INPUT_MAX:
+            return self._file(entity, prefix)
+        self._read += size
+        if size > (html.INPUT_MAX if leaf.html else TEXT_MAX):
             self.attachments.append(attachment.of(entity, prefix))
         elif not leaf.html and "\nbegin " in f"\n{leaf.text}":
             leaf.text, files = uu.extract(leaf.text)
             for number, one in enumerate(files, 1):
-                section = f"{prefix}{entity.section or '0'}#{number}"
-                self.attachments.append(Attachment(section, "", one.name, "", lambda data=one.data: data))  # type: ignore[misc]
+                self._inside(section, number, "", "", partial(bytes, one.data), one.name)
         return _Said([leaf], [leaf])
+
+    def _inside(
+        self, section: str, number: int, mime: str, content_id: str, load: Callable[[], bytes], name: str = ""
+    ) -> None:
+        """Add a file that was found inside a part."""
+        self.attachments.append(Attachment(f"{section}#{number}", mime, name, content_id, load))
 
     def _file(self, entity: Entity, prefix: str) -> _Said:
         one = attachment.of(entity, prefix)
@@ -132,8 +146,7 @@ class Content:
             self.attachments.append(whole)
             return _Said([], [])
         for number, one in enumerate(found.files, 1):
-            section = f"{whole.section}#{number}"
-            self.attachments.append(Attachment(section, one.mime, one.name, one.content_id, one.data.tobytes))
+            self._inside(whole.section, number, one.mime, one.content_id, one.data.tobytes, one.name)
         if not found.whole or (found.rtf and not found.text and not found.html):
             self.attachments.append(whole)
         leaves = [Leaf.of_html(found.html)] if found.html else [Leaf.of_text(found.text)] if found.text else []

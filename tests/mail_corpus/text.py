@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
-from tests.mail_corpus.build import add, mail
+import base64
+
+from tests.mail_corpus.build import PNG, add, file, mail
 
 QUESTION = "> Which colour would you like?\n> Kind regards, the shop"
 ANSWER = "The red one, please."
@@ -76,6 +78,14 @@ page(
 )
 page("html-charset-of-meta", '<meta charset="iso-8859-1"><p>Grüße</p>', "Grüße")
 page("html-deep", "<div>" * 3000 + "deep" + "</div>" * 3000, "deep")
+
+SCREENSHOT = base64.b64encode(PNG).decode()
+page(
+    "html-picture-in-a-data-url",
+    f'<p>Look: <img alt="[shot]" src="data:image/png;base64,{SCREENSHOT}"></p>',
+    "Look: [shot]",
+    attachments=[file(None, PNG, "image/png", cid="data-1@0.part.invalid")],
+)
 
 REPLIES = {
     "en": f"On Fri, 20 Nov 2026 at 09:00, Shop <support@shop.example> wrote:\n\n{QUESTION}",
