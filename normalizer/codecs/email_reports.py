@@ -35,6 +35,7 @@ class Context(NamedTuple):
         place: the conversation.
         flags: None where there is none.
         about: the mail that it answers or reports on.
+        ours: the message of ours that a report proves to be about.
     """
 
     bounce: bounce.Bounce | None
@@ -42,6 +43,7 @@ class Context(NamedTuple):
     place: Place
     flags: Flags | None
     about: MessageRef | None
+    ours: MessageRef | None
 
     @property
     def system(self) -> bool:
@@ -95,10 +97,11 @@ def understand(
     found = place(reader, root, own=own, sender=author, recipients=came_to, originals=originals)
     loop = classify.is_loop(fields, tokens, raw.channel.id, ours)
     flags = classify.flags_of(root, back, read, mail_from, loop=loop, third_party=found.third_party)
-    about = _about(reader, originals or tuple(earlier(fields)[:1]))
+    about = _about(reader, originals)
     if back is not None and (about is None or about.id is None) and (path := reader.return_paths(came_to)):
         about = MessageRef(id=path.message, provider_id=about.provider_id if about else None)
-    return Context(back, read, found, flags, about)
+    reported = about if about is not None and about.id is not None and (back or read) else None
+    return Context(back, read, found, flags, about or _about(reader, tuple(earlier(fields)[:1])), reported)
 
 
 def _came_to(fields: Fields) -> list[str]:
@@ -125,8 +128,8 @@ def reference(raw: RawEvent, context: Context) -> MessageRef | None:
 
 def events(raw: RawEvent, context: Context, sender: Party, *, normalizer: str) -> Iterator[Event]:
     """Turn a report about a message of ours into an event about that message."""
-    about, found = context.about, context.place.token
-    if about is None or about.id is None:
+    about, found = context.ours, context.place.token
+    if about is None:
         return
     joined = None
     if found is not None and found.conversation is not None:

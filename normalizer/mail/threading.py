@@ -165,7 +165,7 @@ def thread_index(fields: Fields) -> str | None:
         data = binascii.a2b_base64("".join(fields.raw("thread-index").split())[:4096])
     except ValueError:  # not ASCII, or binascii.Error
         return None
-    if len(data) <= _INDEX_HEADER or (len(data) - _INDEX_HEADER) % 5:
+    if data[:1] != b"\x01" or len(data) <= _INDEX_HEADER or (len(data) - _INDEX_HEADER) % 5:
         return None
     return f"thread-index:{data[6:_INDEX_HEADER].hex()}"
 
