@@ -9,11 +9,12 @@ import msgspec
 from msgspec.structs import replace
 
 from connectors.api import Capabilities
+from gateway.outbound_words import all_words, words
 from normalizer import ids, rpc
 from normalizer.errors import Unsendable
 from normalizer.methods import SendParams
 from normalizer.model import Address, ChannelRef
-from normalizer.parts import AnyPart, Text
+from normalizer.parts import AnyPart, Choice, MediaPart, Text
 from normalizer.raw import Outbound
 from normalizer.rpc import RpcError
 from normalizer.text import plain
@@ -71,7 +72,7 @@ def message_of(
         Unsendable: a part is beyond the channel and `fallback` is ``error``.
     """
     parts = params.parts or (Text(body=params.text or ""),)
-    parts = fitted(parts, capabilities.parts, degrade=params.fallback == "degrade")
+    parts = fitted(parts, capabilities, degrade=params.fallback == "degrade")
     return Outbound(
         id=message_id,
         channel=channel,
@@ -87,20 +88,40 @@ def message_of(
     )
 
 
-def fitted(parts: tuple[AnyPart, ...], have: tuple[str, ...], *, degrade: bool) -> tuple[AnyPart, ...]:
-    """Replace parts the channel lacks by their plain text, or raise `Unsendable` for the first of them."""
-    return tuple(part if _tag(part) in have else _degraded(part, have, degrade=degrade) for part in parts)
+def fitted(parts: tuple[AnyPart, ...], able: Capabilities, *, degrade: bool) -> tuple[AnyPart, ...]:
+    """Replace parts that are beyond the channel by their words, or raise `Unsendable` for the first of them."""
+    return tuple(_fitted(part, able, degrade=degrade) for part in parts)
 
 
-def _degraded(part: AnyPart, have: tuple[str, ...], *, degrade: bool) -> Text:
-    if not degrade or "text" not in have:
-        raise Unsendable(_tag(part), have)
-    return Text(body=plain([part]))
+def _fitted(part: AnyPart, able: Capabilities, *, degrade: bool) -> AnyPart:
+    beyond = _beyond(part, able)
+    if beyond is None:
+        return part
+    if not degrade or "text" not in able.parts:
+        raise beyond
+    return Text(body=words(part))
+
+
+def _beyond(part: AnyPart, able: Capabilities) -> Unsendable | None:
+    """Say what of a part is beyond the channel; None if nothing is."""
+    tag = _tag(part)
+    if tag not in able.parts:
+        return Unsendable(tag, able.parts)
+    if isinstance(part, Choice) and able.choices:
+        most = able.choices.get(part.kind)
+        if most is None:
+            return Unsendable(f"choice of kind {part.kind}", tuple(able.choices))
+        if len(part.items) > most:
+            return Unsendable(f"{part.kind} with {len(part.items)} items", (f"{part.kind} with at most {most}",))
+    size, limit = part.media.size if isinstance(part, MediaPart) else None, able.media.get(tag)
+    if size is not None and limit is not None and size > limit:
+        return Unsendable(f"{tag} of {size} bytes", (f"{tag} of at most {limit} bytes",))
+    return None
 
 
 def in_words(message: Outbound) -> Outbound:
-    """Reduce a message to one plain text, for a connector that could not express it after all."""
-    return replace(message, parts=(Text(body=message.text),))
+    """Reduce a message to one plain text, for a connector that could not express it after all; raises `Unsendable`."""
+    return replace(message, parts=(Text(body=all_words(message.parts)),))
 
 
 def _tag(part: AnyPart) -> str:
