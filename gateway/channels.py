@@ -14,6 +14,7 @@ from gateway import telemetry
 from gateway.core import Core
 from gateway.intake import Intake
 from gateway.mediafetch import Source
+from gateway.order import PATIENCE_SECS, Precedence, Statuses
 from gateway.outbound import Extras, Outbound
 from gateway.running import Running, Trouble
 from gateway.settings.diff import Changes
@@ -182,6 +183,7 @@ class Channels:
             report=report,
         )
         connector = load_kinds()[channel.kind].build(options, context)
+        statuses = Statuses(context.state, keep_secs=options.dedup_window_secs or core.settings.dedup.window_secs)
         intake = Intake(
             ref=ref,
             codec=connector.codec,
@@ -191,15 +193,21 @@ class Channels:
             quarantine=core.quarantine,
             blobs=core.blobs,
             gate=core.gate,
+            statuses=statuses,
+            precedence=Precedence(
+                core.dedup,
+                under_way=core.pipeline.under_way,
+                patience_secs=min(PATIENCE_SECS, options.ack_deadline_secs / 2),
+            ),
             media=core.media if options.fetch_media and isinstance(connector, MediaSource) else None,
         )
         self._generation += 1
         service = f"channel:{channel.id}:{self._generation}"
-        sender = self._sender(channel, connector, intake) if self._sends else None
+        sender = self._sender(channel, connector, intake, statuses) if self._sends else None
         built.append(Running(channel=channel, connector=connector, intake=intake, service=service, sender=sender))
         return built[0]
 
-    def _sender(self, channel: Channel, connector: Connector, intake: Intake) -> Outbound:
+    def _sender(self, channel: Channel, connector: Connector, intake: Intake, statuses: Statuses) -> Outbound:
         core = self._core
         return Outbound(
             channel=channel,
@@ -213,6 +221,7 @@ class Channels:
                 strict=core.settings.dedup.when_down == "refuse",
                 blobs=core.blobs,
                 journal=core.journal,
+                statuses=statuses,
                 link=core.link,
             ),
         )

@@ -11,6 +11,7 @@ from connectors.api import Blobs, ChannelConfig, Receipt
 from connectors.errors import Busy
 from gateway import telemetry
 from gateway.media_jobs import MediaJobs, pending
+from gateway.order import Precedence, Statuses, concerned
 from gateway.pipeline import Pipeline
 from gateway.quarantine import Quarantine
 from gateway.telemetry import Meters
@@ -52,11 +53,16 @@ class Intake:
         blobs: Blobs,
         gate: Gate,
         media: MediaJobs | None = None,
+        statuses: Statuses | None = None,
+        precedence: Precedence | None = None,
     ) -> None:
-        """Bind the shared parts to one channel; with `media` its pending media become jobs."""
+        """Bind the shared parts to one channel; with `media` its pending media become jobs.
+
+        Without `statuses` and `precedence` the order in which events arrive is not looked at.
+        """
         self._codec, self._config, self._pipeline = codec, config, pipeline
         self._quarantine, self._blobs, self._gate = quarantine, blobs, gate
-        self._media = media
+        self._media, self._statuses, self._precedence = media, statuses, precedence
         self._keep = config.dedup_window_secs or window_secs
         self._loop = asyncio.get_running_loop()
         self.ref, self.meters = ref, Meters(ref.id, ref.type)
@@ -124,6 +130,8 @@ class Intake:
 
     async def _deliver(self, items: list[Decoded], raw: RawEvent, started: float) -> Receipt:
         """Bring every item to where it is safe; the good ones first, so that nothing keeps them back."""
+        if concerned(items):
+            items = await self._in_order(items)
         events = [item for item in items if type(item) is Event]
         if not events:
             return await self._set_aside(raw, items)
@@ -132,17 +140,33 @@ class Intake:
         jobs = pending(events) if self._media is not None else None
         waiter = Waiter(self._loop, len(events), started + self._config.ack_deadline_secs)
         try:
-            self._pipeline.submit([Ticket(event, self.meters, waiter, self._keep) for event in events])
+            tickets = [Ticket(event, self.meters, waiter, self._keep) for event in events]
+            early = [ticket for ticket in tickets if not ticket.event.after]
+            self._pipeline.submit(early)
             if jobs and self._media is not None:
                 await self._media.hold(jobs, self._config.media_retry_secs)  # beside the pipeline's own waiting
             if len(events) < len(items):
                 await self._set_aside(raw, items)
+            if len(early) < len(tickets):
+                await self._submit_late([ticket for ticket in tickets if ticket.event.after])
             await waiter.future
         finally:
             waiter.close()
         if jobs and self._media is not None:
             self._media.start(jobs)
         return Receipt.ACCEPTED if waiter.fresh else Receipt.DUPLICATE
+
+    async def _in_order(self, items: list[Decoded]) -> list[Decoded]:
+        statuses = self._statuses
+        if statuses is None:
+            return items
+        return [await statuses.checked(item) if isinstance(item, Event) else item for item in items]
+
+    async def _submit_late(self, tickets: list[Ticket]) -> None:
+        """Submit what must follow something else; one delivery after another, as it came."""
+        if self._precedence is not None:
+            await self._precedence.wait(dict.fromkeys(ticket.event.after for ticket in tickets))
+        self._pipeline.submit(tickets)
 
     async def _set_aside(self, raw: RawEvent, items: list[Decoded]) -> Receipt:
         ignored = [item for item in items if isinstance(item, Ignored)]

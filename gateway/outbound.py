@@ -29,6 +29,7 @@ from dedup.api import Deduplicator
 from gateway.broker.api import Broker, BrokerUnavailable, Consumer, Delivery
 from gateway.journal import Journal
 from gateway.limits import Backoff, Breaker, Gate, Lanes, State, Timing
+from gateway.order import Statuses
 from gateway.outbound_actions import Actions
 from gateway.outbound_desk import Desk
 from gateway.outbound_handler import Handler
@@ -77,6 +78,7 @@ class Extras(Struct, frozen=True, kw_only=True):
         blobs: for `media.get`.
         link: for `media.get`.
         journal: for `omnigate why`.
+        statuses: see `Desk`.
         breaker_threshold: failures in a row after which sending is suspended.
         breaker_secs: for how long, the first time; doubles up to `breaker_cap_secs`.
     """
@@ -87,6 +89,7 @@ class Extras(Struct, frozen=True, kw_only=True):
     blobs: Blobs | None = None
     link: LinkMaker | None = None
     journal: Journal | None = None
+    statuses: Statuses | None = None
     breaker_threshold: int = 5
     breaker_secs: float = 5.0
     breaker_cap_secs: float = 300.0
@@ -156,6 +159,7 @@ class Outbound:
             meters=self._intake.meters,
             backoff=extras.backoff,
             log=self._log,
+            statuses=extras.statuses,
         )
         actions = Actions(
             connector,

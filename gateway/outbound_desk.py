@@ -9,6 +9,7 @@ from connectors.api import Capabilities, ChannelConfig, Connector
 from dedup.api import Deduplicator
 from gateway.broker.api import Delivery
 from gateway.limits import Backoff, Lanes
+from gateway.order import Statuses
 from gateway.outbound_memory import Memory
 from gateway.outbound_reports import Reports
 from gateway.outbound_sender import Progress, Sender
@@ -23,6 +24,7 @@ class Desk(Struct, frozen=True, kw_only=True):
 
     Attributes:
         strict: without the dedup store nothing is sent (`[dedup] when_down = "refuse"`).
+        statuses: what the provider has told about messages that were sent.
     """
 
     channel: ChannelRef
@@ -38,6 +40,7 @@ class Desk(Struct, frozen=True, kw_only=True):
     meters: Meters
     backoff: Backoff
     log: FilteringBoundLogger
+    statuses: Statuses | None = None
 
     def own(self, channel_id: str) -> None:
         """Refuse params that name another channel than the routing key did; raises `RpcError`."""

@@ -142,14 +142,22 @@ class MessageSend:
         error = ending.error
         if error is not None and error.number != rpc.EXPIRED:
             await self._desk.bury(delivery, error, progress)
-        await self._desk.reports.message_status(
-            self._desk.channel,
-            ending,
-            _status(error),
-            conversation=lane_of(self._desk.channel.id, params.to, params.conversation),
-            idempotency_key=params.idempotency_key,
-        )
+        if error is not None or await self._is_news(ending, params.idempotency_key):
+            await self._desk.reports.message_status(
+                self._desk.channel,
+                ending,
+                _status(error),
+                conversation=lane_of(self._desk.channel.id, params.to, params.conversation),
+                idempotency_key=params.idempotency_key,
+            )
         await self._reply(delivery, request, ending)
+
+    async def _is_news(self, ending: Ending, idempotency_key: str | None) -> bool:
+        """Tell whether the provider has not told more than "sent" before we could."""
+        if self._desk.statuses is None:
+            return True
+        provider_ids = ending.result["message"]["provider_ids"] if ending.result else []
+        return await self._desk.statuses.sent(provider_ids, ending.message_id, idempotency_key)
 
     async def _reply(self, delivery: Delivery, request: Request, ending: Ending) -> None:
         error = ending.error

@@ -74,6 +74,10 @@ class Pipeline:
                 first.followers.append(ticket)
         self._wake.set()
 
+    def under_way(self, key: str) -> bool:
+        """Tell whether the event of a dedup key is on its way through this process."""
+        return key in self._live
+
     @property
     def idle(self) -> bool:
         """Whether nothing is under way (for the drain at shutdown)."""

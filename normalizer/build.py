@@ -72,6 +72,7 @@ def event(
     scope: str = "",
     revision: str = "",
     normalizer: str,
+    after: str = "",
     **fields: Any,
 ) -> Event:
     """Build an event whose ids depend only on the channel and the provider's ids.
@@ -84,6 +85,7 @@ def event(
         scope: see `normalizer.ids.dedup_key`.
         revision: see `normalizer.ids.dedup_key`.
         normalizer: the codec's `version`.
+        after: see `Event`.
         fields: the remaining fields of `shape`.
     """
     noun = method.partition(".")[0]
@@ -96,7 +98,7 @@ def event(
         raw=raw_info(normalizer),
         **fields,
     )
-    return Event(method=method, params=params, key=key)
+    return Event(method=method, params=params, key=key, after=after)
 
 
 def message(
@@ -148,7 +150,13 @@ def received(
         message=message,
         conversation=conversation,
         metadata=metadata or {},
+        after=original(raw, message.provider_id, scope) if updated else "",
     )
+
+
+def original(raw: RawEvent, native_id: str, scope: str = "") -> str:
+    """Derive the dedup key of a message's first revision, for `Event.after` of what is done to it."""
+    return ids.dedup_key(raw.channel.id, "message", scope, native_id)
 
 
 def post(url: str, body: Any) -> Wire:

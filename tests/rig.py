@@ -22,10 +22,12 @@ from gateway.broker.connect import make_broker
 from gateway.drain import Drain
 from gateway.intake import Gate, Intake
 from gateway.journal import Journal
+from gateway.order import Precedence, Statuses
 from gateway.pipeline import Pipeline
 from gateway.quarantine import Quarantine
 from gateway.settings.model import BrokerSection
 from gateway.spool import Spool
+from gateway.state import ChannelState
 from normalizer.codecs.telegram import TelegramCodec
 from normalizer.model import ChannelRef, Security
 from normalizer.raw import RawEvent
@@ -88,6 +90,7 @@ async def rig(
     drain: bool = True,
     wait: bool = True,
     when_down: str = "unchecked",
+    patience: float = 5.0,
 ) -> AsyncIterator[Rig]:
     """Open and run everything in `folder`; two rigs on one folder are two workers of one node."""
     it = Rig(channel)
@@ -129,6 +132,8 @@ async def rig(
             quarantine=it.quarantine,
             blobs=BlobStore(folder),
             gate=Gate(10_000),
+            statuses=Statuses(ChannelState(it.dedup, it.channel.id), keep_secs=3600),
+            precedence=Precedence(it.dedup, under_way=it.pipeline.under_way, patience_secs=patience),
         )
         stack.push_async_callback(it.broker.close)
         with suppress(asyncio.CancelledError):

@@ -147,6 +147,7 @@ def deleted(raw: RawEvent, found: t.DeletedMessages, update_id: int) -> Iterator
             native_id=str(native),
             scope=provider_address(found.chat, found.business_connection_id),
             revision="deleted",
+            after=build.original(raw, str(native), provider_address(found.chat, found.business_connection_id)),
             normalizer=VERSION,
             conversation=conversation(raw, found.chat, found.business_connection_id),
             message=reference(raw, found.chat, native, found.business_connection_id),
