@@ -1,8 +1,11 @@
-"""The kind ``email``: mail received by SMTP."""
+"""The kind ``email``: mail received and sent by SMTP."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
+
+from msgspec.structs import replace
 
 from connectors.api import Capabilities, Context, Sent, Sink
 from connectors.email.backstop import Backstop
@@ -10,21 +13,29 @@ from connectors.email.config import EmailConfig, SmtpConfig
 from connectors.email.delivery import Inbox
 from connectors.email.keys import load_tokens
 from connectors.email.listener import serve
+from connectors.email.outgoing import Outgoing
+from connectors.email.outgoing_config import OutgoingConfig
+from connectors.email.outgoing_probe import probe_mx, probe_outgoing
+from connectors.email.threads import Once, Threads
 from connectors.email.trust import Trust
 from connectors.errors import Misconfigured
 from connectors.registry import connector
 from normalizer.codecs.email import EmailCodec
 from normalizer.raw import Outbound
 
-__all__ = ["EmailChannel", "EmailConfig", "SmtpConfig"]
+__all__ = ["EmailChannel", "EmailConfig", "OutgoingConfig", "SmtpConfig"]
 
 CAPABILITIES = Capabilities(
     receives=("message.received", "message.status", "receipt.read"),
+    parts=("text", "image", "audio", "video", "file"),
     notes=(
         "receives by SMTP; a mail is answered 250 once it is durable, 451 otherwise",
-        "does not send: there is no `outgoing` yet",
+        "sends by `outgoing`; status sent means that the mail server has taken responsibility (RFC 5321 §2.1)",
+        "later reports about a sent mail become message.status failed or delivered (RFC 3464)",
     ),
 )
+MUTE = replace(CAPABILITIES, parts=(), notes=(CAPABILITIES.notes[0], "does not send: there is no `outgoing`"))
+"""What a channel without `outgoing` can do."""
 
 
 @connector("email", EmailConfig, CAPABILITIES)
@@ -39,10 +50,37 @@ class EmailChannel:
         self._backstop = Backstop(
             context.state, config.answers, channel=context.channel.id, tokens=self._tokens, own=config.addresses
         )
-        self.codec = EmailCodec(self._tokens)
+        self._threads = Threads(context.state, context.log)
+        self.codec = Once(EmailCodec(self._tokens))
+        self._outgoing = self._make_outgoing(config.outgoing)
+        self.capabilities = CAPABILITIES if self._outgoing else MUTE
+
+    def _make_outgoing(self, options: OutgoingConfig | None) -> Outgoing | None:
+        if options is None:
+            return None
+        return Outgoing(
+            options,
+            self._context,
+            tokens=self._tokens,
+            threads=self._threads,
+            backstop=self._backstop,
+            own=self._config.addresses,
+            timeout=self._config.send_timeout_secs / 2,
+        )
 
     async def run(self, sink: Sink) -> None:
         """Take mail until cancelled; deliveries under way get `smtp.drain_secs` to end."""
+        if self._outgoing is None:
+            await self._receive(sink)
+            return
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._outgoing.run())
+                group.create_task(self._receive(self._threads.watch(sink, self.codec)))
+        except BaseExceptionGroup as exc:
+            raise exc.exceptions[0] from None  # what a channel without `outgoing` would raise
+
+    async def _receive(self, sink: Sink) -> None:
         if self._config.smtp is not None:
             await serve(self._context.hub, self._config, self._config.smtp, self._inbox(sink))
 
@@ -50,12 +88,21 @@ class EmailChannel:
         return Inbox(self._context, sink, self._trust, self._backstop)
 
     async def send(self, message: Outbound) -> Sent:
-        """Refuse: this channel has no way out."""
-        raise Misconfigured(f"channel {self._context.channel.id!r} has no `outgoing`: it receives mail and sends none")
+        """Send a mail; see `connectors.email.outgoing`."""
+        if self._outgoing is None:
+            raise Misconfigured(
+                f"channel {self._context.channel.id!r} has no `outgoing`: it receives mail and sends none"
+            )
+        return await self._outgoing.send(message)
 
-    async def verify(self) -> dict[str, Any]:
-        """Describe what is received where; there is no provider to ask."""
-        smtp = self._config.smtp
-        if smtp is None:
-            return {"addresses": list(self._config.addresses)}
-        return {"listen": smtp.listen, "addresses": list(self._config.addresses), "starttls": smtp.tls_cert is not None}
+    async def probe(self) -> dict[str, Any]:
+        """See `Prober`: what is received where, and whether the servers in between let us in."""
+        config = self._config
+        told: dict[str, Any] = {"addresses": list(config.addresses)}
+        if config.smtp is not None:
+            told |= {"listen": config.smtp.listen, "starttls": config.smtp.tls_cert is not None}
+        if self._outgoing is not None:
+            told["outgoing"] = await probe_outgoing(self._outgoing.pool, self._outgoing.config)
+        if config.addresses:
+            told["mx"] = await probe_mx(config.addresses, config.trust.nameservers)
+        return told

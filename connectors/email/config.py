@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from connectors.api import ChannelConfig, Positive, Seconds
 from connectors.email.backstop import AnswersConfig
+from connectors.email.outgoing_config import OutgoingConfig
 from connectors.email.routing import Pattern
 from connectors.secrets import Secret
 from normalizer.mail.tokens import KEY_BYTES
@@ -120,20 +121,27 @@ class EmailConfig(ChannelConfig, frozen=True, kw_only=True):
         addresses: the channel's recipients: ``support@shop.example`` (and ``support+anything@``), or
             ``*@help.shop.example`` for a whole domain. Needed for `smtp`, which refuses every other recipient.
         smtp: where mail is received.
+        outgoing: the mail server that takes our mails.
         trust: who is believed about the origin of a mail.
         answers: limits against loops.
         signing_key: signs Message-IDs, Reply-To addresses and markers, by which answers find their conversation; at
             least 16 characters, the same on all nodes. By default a key is made and kept in the data directory.
         old_signing_keys: keys used before; what they signed is still recognised.
+        send_attempts: tries before a message is given up. With the waits of `outgoing.defer_secs` the default outlasts
+            the usual greylisting, and ends before RabbitMQ takes a command back (30 minutes).
+        send_timeout_secs: how long one try may take, attachments and answers of the mail server included.
     """
 
     addresses: tuple[str, ...] = ()
     smtp: SmtpConfig | None = None
+    outgoing: OutgoingConfig | None = None
     trust: TrustConfig = TrustConfig()
     answers: AnswersConfig = AnswersConfig()
     signing_key: Secret | None = None
     old_signing_keys: tuple[Secret, ...] = ()
     max_bytes: Positive = 36_700_160
+    send_attempts: Positive = 8
+    send_timeout_secs: Seconds = 300.0
 
     def __post_init__(self) -> None:
         """Check that there is a way in or out, the addresses, and that the listener takes no larger mail."""
