@@ -72,6 +72,8 @@ def read(root: Entity, mail_from: str | None, ours: frozenset[str] = frozenset()
     system = _by_system(fields, mail_from)
     status = next((leaf for leaf in listed if leaf.mime in STATUS_TYPES), None)
     typed = is_delivery_report(root) or (status is not None and system)
+    if not typed and not system:
+        return None  # before any text is read: most mails are no bounces
     found = recipients(status.payload()) if typed and status is not None else []
     back = returned(listed)
     standard = bool(found)
