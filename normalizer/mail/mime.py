@@ -17,6 +17,8 @@ MAX_PARTS = 400
 MAX_DELIMITERS = 20_000
 MAX_FIELDS = 2_000
 MAX_HEADER = 1_048_576
+MAX_PADDED = 600_000
+"""Padded pieces of base64 that are joined: 30 MB, encoded line by line."""
 
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:(.*)", re.DOTALL)
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
@@ -133,8 +135,7 @@ def base64(body: bytes) -> bytes:
         return head
     # a sender that encodes line by line pads every line; a footer that a mailing list appended is not base64
     out = [head]
-    for piece in re.split(rb"=+", body[pad:])[1:]:
-        squeezed = piece.translate(None, _SPACES)
+    for squeezed in re.split(rb"=+", body[pad:].translate(None, _SPACES), maxsplit=MAX_PADDED)[1:]:
         if re.search(rb"[^A-Za-z0-9+/]", squeezed):
             break
         out.append(_sextets(squeezed))
