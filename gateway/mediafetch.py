@@ -18,7 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connectors.api import Blobs, ChannelConfig, LinkMaker, MediaSource
-from connectors.errors import Misconfigured, Throttled
+from connectors.errors import Deferred, Misconfigured, Throttled
 from gateway import telemetry
 from gateway.limits import Backoff
 from gateway.media_events import failed, stored
@@ -169,8 +169,9 @@ class MediaFetcher:
 
     async def _later(self, taken: Taken, source: Source, error: Exception, code: str) -> None:
         delay = max(REST_SECS, self._backoff.delay(taken.attempts))
-        if isinstance(error, Throttled):
+        if isinstance(error, Throttled | Deferred):
             delay = max(delay, error.retry_after or 0.0)
+        if isinstance(error, Throttled):
             self._resting[source.ref.id] = self._clock() + delay
         left = max(taken.until - self._clock(), 0.0)  # the last try is at the end, not after it
         await self._again(taken, source, code, min(delay, left))
