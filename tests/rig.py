@@ -28,6 +28,7 @@ from gateway.quarantine import Quarantine
 from gateway.settings.model import BrokerSection
 from gateway.spool import Spool
 from gateway.state import ChannelState
+from normalizer.codecs.api import Codec
 from normalizer.codecs.telegram import TelegramCodec
 from normalizer.model import ChannelRef, Security
 from normalizer.raw import RawEvent
@@ -49,8 +50,8 @@ class Rig:
     quarantine: Quarantine
     journal: Journal
 
-    def __init__(self, channel: str | None = None) -> None:
-        self.channel = ChannelRef(id=channel or f"rig{next(_numbers)}", type="telegram")
+    def __init__(self, channel: str | None = None, kind: str = "telegram") -> None:
+        self.channel = ChannelRef(id=channel or f"rig{next(_numbers)}", type=kind)
 
     async def give(self, number: int, *, chat: int = 1, body: bytes | None = None) -> Receipt:
         """Deliver a Telegram update."""
@@ -91,9 +92,11 @@ async def rig(
     wait: bool = True,
     when_down: str = "unchecked",
     patience: float = 5.0,
+    kind: str = "telegram",
+    codec: Codec | None = None,
 ) -> AsyncIterator[Rig]:
     """Open and run everything in `folder`; two rigs on one folder are two workers of one node."""
-    it = Rig(channel)
+    it = Rig(channel, kind)
     folder.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         section = BrokerSection(
@@ -125,7 +128,7 @@ async def rig(
         it.drain = Drain(it.spool, it.broker, it.journal, hold_secs=lease, clock=time.time)
         it.intake = Intake(
             ref=it.channel,
-            codec=TelegramCodec(),
+            codec=codec or TelegramCodec(),
             config=ChannelConfig(ack_deadline_secs=10),
             window_secs=3600,
             pipeline=it.pipeline,
