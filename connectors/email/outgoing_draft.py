@@ -135,6 +135,7 @@ class Drafter:
             subject=self._subject(message, thread, answering=bool(before)),
             in_reply_to=before[-1] if before else None,
             references=tuple(before),
+            loop_mark=self._tokens.marker(self._channel, conversation, to=message.to.value),
             automatic=("auto-replied" if before else "auto-generated") if is_automatic(message) else None,
             text=text.text,
             html=text.html,

@@ -45,6 +45,7 @@ class Draft(Struct, frozen=True, kw_only=True):
         message_id: with or without angle brackets, as are the other ids.
         references: the thread so far, the oldest first.
         automatic: the keyword of Auto-Submitted (RFC 3834 §5), for what no human wrote.
+        loop_mark: by which we know the mail again when it comes back to us (`normalizer.mail.classify.LOOP_FIELD`).
     """
 
     message_id: str
@@ -57,6 +58,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     in_reply_to: str | None = None
     references: tuple[str, ...] = ()
     automatic: str | None = None
+    loop_mark: str | None = None
     text: str = ""
     html: str | None = None
     files: tuple[File, ...] = ()
@@ -125,6 +127,8 @@ def _head(draft: Draft) -> Sequence[bytes]:
         head.append(fields.text("Auto-Submitted", draft.automatic))
         # Exchange asks for this one: https://learn.microsoft.com/openspecs/exchange_server_protocols/ms-oxcmail
         head.append(fields.text("X-Auto-Response-Suppress", "All"))
+    if draft.loop_mark is not None:
+        head.append(fields.field("X-Omnigate-Loop", draft.loop_mark))
     return head
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 
 from normalizer import ids
 from normalizer.codecs.email import events
+from normalizer.mail.address import Mailbox
 from normalizer.mail.classify import HOPS_MAX, is_loop, may_answer_automatically
+from normalizer.mail.compose import Draft, compose
 from normalizer.mail.headers import Fields
 from normalizer.mail.tokens import Tokens
 from normalizer.model import Flags, MessageParams
@@ -134,6 +137,25 @@ def test_our_own_mail_is_known_by_its_id_and_by_its_mark() -> None:
     assert "loop" in names(flags(f"X-Omnigate-Loop: {mark}"))
     assert "loop" not in names(flags(f"In-Reply-To: {own}"))
     assert "loop" not in names(flags(f"X-Omnigate-Loop: {mark.replace('k1', 'k2')}"))
+
+
+def test_a_mail_we_compose_is_known_again_also_under_another_id() -> None:
+    box = Mailbox("", "ann@example.net")
+    draft = Draft(
+        message_id=TOKENS.message_id(CHANNEL, CONVERSATION, MESSAGE, "shop.example"),
+        date=datetime(2026, 11, 20, tzinfo=UTC),
+        sender=Mailbox("", "support@shop.example"),
+        to=(box,),
+        loop_mark=TOKENS.marker(CHANNEL, CONVERSATION),
+        text="Hello",
+    )
+    renamed = compose(draft).replace(b"Message-ID: <m1", b"Message-ID: <x")
+
+    for body in (compose(draft), renamed):
+        found = events(raw(body), TOKENS)[0].params
+        assert isinstance(found, MessageParams)
+        assert found.message.flags is not None
+        assert found.message.flags.loop
 
 
 def test_a_mark_of_our_address_or_too_many_servers_is_a_loop() -> None:
