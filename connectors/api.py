@@ -12,8 +12,8 @@ import aiohttp
 from msgspec import Meta, Struct
 from structlog.typing import FilteringBoundLogger
 
-from connectors.report import Report, unheard
 from connectors.capabilities import Capabilities as Capabilities  # noqa: PLC0414 -- part of this contract
+from connectors.report import Report, unheard
 from normalizer.codecs.api import Codec
 from normalizer.methods import Params
 from normalizer.model import ChannelRef

@@ -19,6 +19,7 @@ from connectors.api import ChannelConfig
 from connectors.registry import Spec
 from gateway.settings.describe import describe, strip
 from gateway.settings.load import SECTIONS
+from gateway.settings.matrix import matrix
 from gateway.settings.schema import config_schema
 from normalizer import asyncapi, schema
 from normalizer.docstrings import attributes, summary
@@ -33,6 +34,7 @@ INTRO = """\
 | `production.toml` | a starting point for RabbitMQ, Redis and several nodes |
 | `channels/*.toml` | one file per channel, included by `omnigate.toml` |
 | `channels/*.toml.example` | channels to copy: drop the `.example` and fill in your secrets |
+| [CHANNELS.md](CHANNELS.md) | what each kind of channel can do, and its limits |
 | `schema.json` | JSON Schema of the configuration, for completion in editors |
 | `messages.schema.json`, `asyncapi.json` | what stands on RabbitMQ, for consumers |
 
@@ -60,7 +62,7 @@ The id is 1 to 63 characters of `a-z`, `0-9`, `-` and `_`; it is part of the URL
 every derived id: a renamed channel is a new channel. `kind` says what it is; these options are common to all kinds:
 """
 SUFFIXES = {str(list): "[]", str(tuple): "[]", str(dict): ".<name>"}
-GENERATED = ("README.md", "schema.json", "messages.schema.json", "asyncapi.json")
+GENERATED = ("README.md", "CHANNELS.md", "schema.json", "messages.schema.json", "asyncapi.json")
 
 
 def generated() -> dict[str, str]:
@@ -68,7 +70,7 @@ def generated() -> dict[str, str]:
     kinds = registry.load()
     documents = (config_schema(kinds), schema.messages(), asyncapi.document())
     texts = [msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n" for document in documents]
-    return dict(zip(GENERATED, [reference(kinds), *texts], strict=True))
+    return dict(zip(GENERATED, [reference(kinds), matrix(kinds), *texts], strict=True))
 
 
 def reference(kinds: Mapping[str, Spec]) -> str:

@@ -27,7 +27,7 @@ from connectors.declarative_options import (
 from gateway.simulate.api import FORM, JSON, Handshake, Item, Request, Simulator, form_post, json_post, raw_post
 from gateway.simulate.cloud import Answer, Call, Cloud, json_answer, route
 from gateway.simulate.webhook_inverse import NotInvertible, document_for, merge
-from normalizer.codecs.declarative_expr import Expression
+from normalizer.codecs.declarative_expr import Expression, Unreadable
 from normalizer.codecs.declarative_options import Receive
 
 BATCH_MAX = 100
@@ -130,13 +130,20 @@ def _is_list(receive: Receive) -> bool:
 
 def _check(receive: Receive) -> None:
     made = _item(receive, Item(number=1, at=1.0))
-    lacking = [name for name in ("id", "sender") if Expression(getattr(receive, name), name)(made) is None]
+    lacking = [name for name in ("id", "sender") if _find(getattr(receive, name), made) is None]
     try:
         document_for(receive.each, made)
     except NotInvertible:
         lacking.append("each")
     if lacking:
         raise ValueError(f"receive.{lacking[0]} cannot be read backwards; give an example: --extra sample=FILE")
+
+
+def _find(expression: str, document: Any) -> Any:
+    try:
+        return Expression(expression, "")(document)
+    except Unreadable:
+        return None
 
 
 def _hmac(verify: HmacVerify, request: Request, now: float, url: str) -> Request:

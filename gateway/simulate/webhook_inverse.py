@@ -6,6 +6,7 @@ literal, `to_string`, `to_number` and `join` (its last invertible piece makes it
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import jmespath
@@ -34,10 +35,8 @@ def _make(node: Any, value: Any) -> Any:
             return value
         case "field":
             return {node["value"]: value}
-        case "subexpression" | "pipe":
-            return _make(children[0], _make(children[1], value))
-        case "index_expression":
-            return _make(children[0], _make(children[1], value))
+        case "subexpression" | "pipe" | "index_expression":
+            return reduce(lambda inner, child: _make(child, inner), reversed(children), value)
         case "index":
             return [value]
         case "or_expression" | "flatten" | "multi_select_list":
