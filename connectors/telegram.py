@@ -210,7 +210,7 @@ class TelegramConnector(WebhookConnector[TelegramConfig]):
         try:
             told = await self._ask("/getFile", {"file_id": media.provider_id}, _RemoteFile)
         except Refused as exc:
-            raise _file_error(exc) from exc
+            raise _file_error(exc) from None
         if told.file_path is None:
             raise Refused("Telegram does not offer this file for download")
         if (told.file_size or 0) > max_bytes:

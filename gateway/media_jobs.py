@@ -121,10 +121,16 @@ def _jobs(params: MessageParams, media: Iterable[Media]) -> list[Job]:
 class MediaJobs:
     """See the module. Coroutines and `start` belong to one event loop."""
 
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:  # noqa: TID251 -- outlives us
-        """Name the file."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_bytes: int = MAX_BYTES,
+        clock: Callable[[], float] = time.time,  # noqa: TID251 -- rows outlive the process
+    ) -> None:
+        """Name the file and its size limit."""
         self._path, self._clock = path, clock
-        self._db = Database(path, _SCHEMA, max_bytes=MAX_BYTES)
+        self._db = Database(path, _SCHEMA, max_bytes=max_bytes)
         self._version = -1
         self._begun: list[str] = []
         self._wake = asyncio.Event()
