@@ -91,5 +91,5 @@ class PassiveConnector(WebhookConnector[P]):
             staged = await self.stage(message)
             if await self._bridge.offer(staged, lambda info: self.say(staged, info)):
                 self.staging.done(message.id)
-                return Sent()
+                return Sent(metadata={"passive": True})
         return await super().send(message)
