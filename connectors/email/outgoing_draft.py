@@ -220,6 +220,8 @@ def _option(message: Outbound, name: str) -> str:
 def _boxes(text: str, name: str, *, lenient: bool = False) -> list[Mailbox]:
     """Read a list of addresses; one that is none is refused, or left out where it came from elsewhere."""
     found: list[Mailbox] = []
+    if not lenient and any(char < " " for char in text):
+        raise Refused(f"`{name}` is no mail address: it has control characters")
     for box in addresses(text):
         try:
             found.append(Mailbox(box.name, compose_fields.address(box.address)))
