@@ -5,7 +5,6 @@ The commands of the webhook kinds are made when they are asked for (`gateway.com
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,8 +34,7 @@ CLOUD = "A provider's API on this machine: takes what the gateway sends, answers
 app = App(name="simulate", help=HELP, help_epilogue=EXAMPLES, help_format="plaintext")
 app.command("gateway.commands.simulate_cloud:cloud", name="cloud", help=CLOUD)
 for kind in registry.kinds():
-    said = None if kind in sys.argv else WORDS[kind]  # the one that is asked for has more to say
-    app.command(f"gateway.commands.simulate_kind:{kind}", name=kind, help=said, help_epilogue="")
+    app.command(f"gateway.commands.simulate_kind:{kind}", name=kind, help=WORDS[kind])
 
 
 @app.command

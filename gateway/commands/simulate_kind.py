@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
 from gateway.commands.console import Config, Failure, line
 from gateway.commands.target import choose, web_url
@@ -25,40 +25,44 @@ from gateway.simulate.report import Bar, Report, summarize
 from gateway.simulate.traffic import Manner, deliver, shake
 from gateway.simulate.wanted import Flag, Wanted, deliveries
 
-DOCUMENTATION = """\
-Send deliveries of {kind} to a running gateway, signed with the channel's secrets, again until they are accepted.
-
-{words}
-
-What can happen (--kind): {contents}. {batches}
-
-For example:
+EPILOGUE = """\
+What can happen (--kind): {contents}.
+{batches}
+Signed with the secrets of the channel, and sent again until accepted:
 
     omnigate simulate {kind} --text "Where is my parcel?"
     omnigate simulate {kind} --count 1000 --rate 100 --duplicates 0.1
-{handshake}{extras}
-Args:
-    config: the configuration; it knows the secrets.
-    url: where the gateway listens, such as http://127.0.0.1:8080; by default as configured.
-    channel: id of the channel; not needed when there is only one of the kind.
-    handshake: only ask what the provider asks when the URL is entered, and check the answer.
-    retry: send again after anything but 2xx.
-    extra: NAME=VALUE the simulator needs besides the channel's options.
-"""
+{handshake}{extras}"""
 
 Spread = Parameter(name="*")
 USUAL, AT_ONCE = Wanted(), Manner()
 
 
-def __getattr__(name: str) -> Callable[..., int]:
+def __getattr__(name: str) -> App:
     """Make the command of a kind."""
     if name not in registry.WORDS:
         raise AttributeError(f"there is no simulator of {name}")
-    return command_of(name, registry.simulator_of(name))
+    simulator = registry.simulator_of(name)
+    app = App(name=name, help_format="plaintext", help_epilogue=epilogue(name, simulator))
+    app.default(command_of(name, simulator))
+    return app
+
+
+def epilogue(kind: str, simulator: type[Simulator[Any]]) -> str:
+    """Say what a kind's simulator can do, with examples."""
+    extras = "".join(f"\n    --extra {name}=…   {words}" for name, words in simulator.extras.items())
+    most = simulator.batch_max
+    return EPILOGUE.format(
+        kind=kind,
+        contents=", ".join(simulator.contents),
+        batches=f"Up to {most} of it in one delivery (--batch).\n" if most > 1 else "",
+        handshake="" if simulator.handshake is Simulator.handshake else f"    omnigate simulate {kind} --handshake\n",
+        extras=f"\nIt can be told:\n{extras}\n" if extras else "",
+    )
 
 
 def command_of(kind: str, simulator: type[Simulator[Any]]) -> Callable[..., int]:
-    """Make the command of a kind, with its own words of help."""
+    """Make what the command of a kind does."""
 
     def command(
         wanted: Annotated[Wanted, Spread] = USUAL,
@@ -71,6 +75,18 @@ def command_of(kind: str, simulator: type[Simulator[Any]]) -> Callable[..., int]
         retry: bool = True,
         extra: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     ) -> int:
+        """Send deliveries to a running gateway.
+
+        Args:
+            wanted: what happens.
+            manner: how it is delivered.
+            config: the configuration; it knows the secrets.
+            url: where the gateway listens, such as http://127.0.0.1:8080; by default as configured.
+            channel: id of the channel; not needed when there is only one of the kind.
+            handshake: only ask what the provider asks when the URL is entered, and check the answer.
+            retry: send again after anything but 2xx.
+            extra: NAME=VALUE the simulator needs besides the channel's options.
+        """
         settings = load(find(config)).settings
         chosen = choose(settings, kind, channel)
         base = url or web_url(settings)
@@ -84,15 +100,6 @@ def command_of(kind: str, simulator: type[Simulator[Any]]) -> Callable[..., int]
             return ask(target, made)
         return play(target, made, wanted, manner if retry else Manner(**{**vars(manner), "attempts": 1}))
 
-    extras = "".join(f"\n    --extra {name}=…   {words}" for name, words in simulator.extras.items())
-    command.__doc__ = DOCUMENTATION.format(
-        kind=kind,
-        words=registry.WORDS[kind],
-        handshake="" if simulator.handshake is Simulator.handshake else f"    omnigate simulate {kind} --handshake\n",
-        contents=", ".join(simulator.contents),
-        batches=f"Up to {simulator.batch_max} in one delivery (--batch)." if simulator.batch_max > 1 else "",
-        extras=f"\nIt can be told:\n{extras}\n" if extras else "",
-    )
     return command
 
 
