@@ -100,7 +100,9 @@ class Threads:
         if _is_report(message.flags):
             return
         own = [message.provider_id] if "@" in message.provider_id else []
-        others = tuple(_addresses((*message.to, *message.cc)))
+        # whoever got hold of a token must not name those who read the next answer
+        foreign = message.flags is not None and message.flags.third_party
+        others = None if foreign else tuple(_addresses((*message.to, *message.cc)))
         await self.add(params.conversation.id, [*_before(message.parts), *own], message.subject or "", others)
 
     def watch(self, sink: Sink, codec: Once) -> Sink:

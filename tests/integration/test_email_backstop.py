@@ -12,12 +12,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+import structlog
 
 from connectors.api import Receipt
 from connectors.email.backstop import HOUR, AnswersConfig, Backstop
 from connectors.email.config import TrustConfig
 from connectors.email.delivery import Inbox, Mail, Outcome
 from connectors.email.keys import FILE, load_tokens
+from connectors.email.threads import Threads
 from connectors.email.trust import Trust
 from connectors.errors import Misconfigured, Refused, Unreachable
 from connectors.secrets import Secret
@@ -27,6 +29,7 @@ from dedup.redis import RedisDeduplicator
 from gateway.state import ChannelState
 from normalizer import ids
 from normalizer.codecs.email import EmailCodec
+from normalizer.mail.threading import conversation_of
 from normalizer.mail.tokens import Tokens
 from normalizer.model import Address, ChannelRef, MessageParams, MessageRef
 from normalizer.raw import Event, Outbound, RawEvent
@@ -280,6 +283,26 @@ async def test_a_mail_is_taken_also_when_the_guard_cannot_remember_it(tmp_path: 
         letter = Mail(body=mail("Precedence: bulk\r\n"), sender="", peer="192.0.2.7", helo="x", tls="")
 
         assert await Inbox(context, core, Trust(TrustConfig()), backstop).deliver(letter, []) is Outcome.ACCEPTED
+
+
+async def test_a_third_party_does_not_say_who_reads_the_next_answer(tmp_path: Path) -> None:
+    codec = EmailCodec(TOKENS)
+    conversation = conversation_of("support", "ann@example.net", "1@example.net")
+    ours = TOKENS.message_id("support", conversation, outbound().id, "shop.example", to="ann@example.net")
+    first = mail("Cc: bob@example.org\r\n")
+    foreign = mail(f"In-Reply-To: {ours}\r\nCc: mallory@evil.example\r\n", "2@evil.example", "eve@evil.example")
+
+    async with store_in(tmp_path) as store:
+        threads = Threads(ChannelState(store, "support"), structlog.get_logger())
+        for body in (first, foreign):
+            raw = RawEvent(channel=ChannelRef(id="support", type="email"), kind="email", body=body, received_at=NOW)
+            (received,) = codec.decode(raw)
+            assert isinstance(received, Event)
+            await threads.received(received)
+        known = await threads.of(conversation)
+
+    assert "2@evil.example" in known.ids
+    assert known.others == ("bob@example.org",)
 
 
 def test_the_key_of_a_data_directory_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
