@@ -62,8 +62,9 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
     (tmp_path / "omnigate.toml").write_text(CONFIG)
     channel = load(tmp_path / "omnigate.toml").settings.channels["orders"]
     async with aiohttp.ClientSession() as http:
+        options: Any = channel.options
         connector = DeclarativeConnector(
-            channel.options, make_context(ChannelRef(id=channel.id, type=channel.kind), tmp_path, http)
+            options, make_context(ChannelRef(id=channel.id, type=channel.kind), tmp_path, http)
         )
         server = PublicServer(HttpSection(listen="127.0.0.1:0"), {"orders": Endpoint(connector, 1_048_576)}, {})
         await server.start()
