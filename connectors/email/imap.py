@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from connectors.api import Context
@@ -27,17 +28,18 @@ STABLE_SECS = 30.0
 class Mailbox:
     """The `imap` of one channel."""
 
-    def __init__(self, config: ImapConfig, context: Context, *, addresses: list[str], max_bytes: int) -> None:
+    def __init__(self, config: ImapConfig, context: Context, *, addresses: Sequence[str], max_bytes: int) -> None:
         """Prepare; nothing is connected before `run`.
 
         Args:
             config: the options.
             context: of the channel.
-            addresses: the channel's own.
-            max_bytes: the largest mail that is read into memory as a whole.
+            addresses: the channel's own, as configured.
+            max_bytes: the largest mail of the channel.
         """
         self._config, self._context = config, context
-        self._addresses = addresses
+        own = [config.user, *addresses]
+        self._addresses = [one for one in dict.fromkeys(own) if "@" in one and not one.startswith("*@")]
         self._max_bytes = min(config.max_bytes or max_bytes, max_bytes)
         self._oauth = OAuth(config.oauth, context, "imap") if config.oauth else None
         self._lease = Lease(context.state, COMPONENT)
