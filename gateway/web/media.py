@@ -62,7 +62,7 @@ def media_mount(blobs: BlobStore) -> Callable[[Delivery], Awaitable[Reply]]:
 
 def _type(query: Mapping[str, str]) -> str:
     mime = query.get(TYPE, "").partition(";")[0].strip().lower()
-    return mime if _HARMLESS.fullmatch(mime) and "xml" not in mime else UNKNOWN
+    return mime if _HARMLESS.fullmatch(mime) and not mime.endswith("xml") else UNKNOWN
 
 
 def _headers(query: Mapping[str, str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.simulate.telegram_bot import Bot, Fault
+from gateway.simulate.telegram_bot import MEDIA, Bot, Fault
 
 TOKEN = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
 __all__ = ["TOKEN", "BotApi", "Fault"]
@@ -23,6 +23,7 @@ class BotApi(Bot):
         calls: method and params of every call with the right token, refused ones included.
         faults: given out before anything else, one per call; None answers as usual.
         slow_after: how many messages are taken before the server stops answering.
+        uploads: (file name, content type, content) of every file that came with a call, in order.
     """
 
     def __init__(self) -> None:
@@ -31,6 +32,7 @@ class BotApi(Bot):
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.faults: list[Fault | None] = []
         self.slow_after: int | None = None
+        self.uploads: list[tuple[str, str, bytes]] = []
         self._awake = asyncio.Event()
 
     @asynccontextmanager
@@ -63,13 +65,25 @@ class BotApi(Bot):
     async def _result(self, request: web.Request) -> Any:
         if request.match_info["token"] != TOKEN:
             raise Fault(401, "Unauthorized")
-        method, params = request.match_info["method"], await _params(request)
+        method, params = request.match_info["method"], self._with_uploads(await _params(request))
         self.calls.append((method, params))
         if self.slow_after is not None and len(self.messages) >= self.slow_after:
             await self._awake.wait()
         if self.faults and (fault := self.faults.pop(0)) is not None:
             raise fault
         return self.answer(method, params)
+
+    def _with_uploads(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Take the files out of a form; a call that names one that is not there is refused, as Telegram does."""
+        files = {name: value for name, value in params.items() if isinstance(value, web.FileField)}
+        self.uploads += [(file.filename, file.content_type, file.file.read()) for file in files.values()]
+        told = {name: value for name, value in params.items() if name not in files}
+        inner = told.get("media")
+        named = {**told, **inner} if isinstance(inner, dict) else told
+        for value in (named.get(field) for field in (*MEDIA.values(), "media")):
+            if isinstance(value, str) and value.startswith("attach://") and value[9:] not in files:
+                raise Fault(400, "Bad Request: wrong file identifier/HTTP URL specified")
+        return told
 
     async def _download(self, request: web.Request) -> web.Response:
         content = self.files.get(request.match_info["path"].removeprefix("documents/"))
