@@ -78,7 +78,12 @@ class Mails:
 
     async def set_aside_unread(self, uid: int, reason: str, body: bytes | None = None) -> Receipt:
         """Do the same without reading more than the header."""
-        return await self._give(uid, body or await self._session.header(uid), unreadable=reason)
+        return await self._give(uid, body or await self._session.header(uid) or self._stub(uid), unreadable=reason)
+
+    def _stub(self, uid: int) -> bytes:
+        """Say where the mail is, in place of a header that the server does not give."""
+        place = f"{self._config.folder}; UIDVALIDITY={self._cursor.position.validity}; UID={uid}"
+        return f"Subject: a mail that the IMAP server does not give\r\nX-Omnigate-Imap: {place}\r\n\r\n".encode()
 
     async def _give(self, uid: int, body: bytes, *, raw_ref: str | None = None, **meta: str) -> Receipt:
         """Hand over until it is taken; meanwhile the mail stays in the mailbox, and the connection is kept."""

@@ -14,6 +14,12 @@ what it stored, so that decoding needs no storage and gives the same result at e
     reference of the mail as received.
 ``stored``
     what was stored of `derived`, as `stored` writes it.
+``imap`` (JSON)
+    where in a mailbox the mail was: ``folder``, ``uidvalidity``, ``uid``; becomes `metadata.email.imap`.
+``whole_bytes``
+    size of the mail where the body is less of it than `raw_ref`.
+``unreadable``
+    why a mailbox reader gave up on the mail; it goes to the quarantine, and is read when it is re-driven.
 """
 
 from __future__ import annotations
@@ -52,6 +58,9 @@ class EmailCodec:
 
     def decode(self, raw: RawEvent) -> Iterable[Decoded]:
         """Read one mail; raises `MalformedPayload` only where there is no mail at all."""
+        if "unreadable" in raw.meta and not raw.item:
+            yield BadItem(body=raw.body, reason=raw.meta["unreadable"])
+            return
         if not raw.body.strip():
             raise MalformedPayload("the mail is empty: neither header nor body")
         try:
@@ -113,10 +122,11 @@ def _key(party: Party) -> str:
 
 
 def _metadata(raw: RawEvent, recipients: list[str]) -> dict[str, Any]:
-    """Tell the SMTP envelope, which the header of a mail need not agree with."""
+    """Tell the SMTP envelope, which the header of a mail need not agree with, or the place in the mailbox."""
+    place = {"imap": msgspec.json.decode(raw.meta["imap"])} if "imap" in raw.meta else {}
     if "mail_from" not in raw.meta:
-        return {}
-    return {"mail_from": raw.meta["mail_from"], "rcpt_to": recipients}
+        return place
+    return {"mail_from": raw.meta["mail_from"], "rcpt_to": recipients, **place}
 
 
 def _raw_info(raw: RawEvent) -> RawInfo:

@@ -121,6 +121,9 @@ def of(raw: RawEvent, root: Entity, content: Content) -> Iterator[parts.AnyPart]
         yield _MEDIA.get(one.mime.partition("/")[0], parts.File)(media=media[one.section])
     if content.cut:
         yield parts.Unsupported(provider_type="mail structure", hint="more parts than are listed; see the raw mail")
+    if (size := raw.meta.get("whole_bytes")) is not None:
+        hint = f"the mail has {size} bytes, more than are read; see the raw mail"
+        yield parts.Unsupported(provider_type="large mail", hint=hint)
 
 
 def _media(raw: RawEvent, one: Attachment, blob: StoredPart | None) -> parts.Media:
