@@ -177,6 +177,18 @@ def test_capabilities_use_the_words_of_the_protocol(kind: str) -> None:
     assert set(spec.capabilities.requests) <= set(REQUESTS)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_choice_with_as_many_items_as_the_kind_says_can_be_sent(bench: Bench, kind: str) -> None:
+    codec = bench.connector(kind).codec
+    for choice, most in SPECS[kind].capabilities.choices.items():
+        url = "https://shop.example/" if choice == "cta_url" else None
+        items = tuple(p.ChoiceItem(id=f"i{number}", title=f"Item {number}", url=url) for number in range(most))
+        asked = msgspec.convert({"type": "choice", "kind": choice, "body": "Which?", "items": items}, p.Choice)
+        usual = next(path for found, path in FOUND["send"] if found == kind)
+
+        assert list(codec.encode(msgspec.structs.replace(fixtures.outbound(kind, usual), parts=(asked,)))), choice
+
+
 TEXT = st.characters(codec="utf-8")
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(TEXT),
