@@ -143,7 +143,7 @@ class AdminServer:
     async def _media(self, request: web.Request) -> web.Response:
         if self._upload is None:
             raise web.HTTPNotFound
-        return self._stranger(request) or await self._upload(request)
+        return self._stranger(request) or await self._upload.take(request)
 
     async def _api(self, request: web.Request) -> web.Response:
         if (stranger := self._stranger(request)) is not None:

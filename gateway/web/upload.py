@@ -37,7 +37,7 @@ class Upload:
         self._blobs, self._max_bytes = blobs, max_bytes
         self._slots = asyncio.Semaphore(AT_ONCE)
 
-    async def __call__(self, request: web.Request) -> web.Response:
+    async def take(self, request: web.Request) -> web.Response:
         """Store the body; raises `web.HTTPException` for what cannot be taken."""
         try:
             async with self._slots, asyncio.timeout(BODY_SECS):
