@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from hashlib import sha256
 
+from normalizer.mail.headers import words
 from normalizer.mail.mime import Entity
 
 _ID = re.compile(r"<\s*([^<>\s]+(?:\s+[^<>\s]+)*)\s*>")
@@ -14,8 +15,11 @@ _SIGNIFICANT = ("from", "sender", "reply-to", "to", "cc", "date", "subject", "in
 
 
 def message_ids(value: str) -> list[str]:
-    """Read the ids of a Message-ID, In-Reply-To or References field, without brackets and folding space."""
-    found = [_SPACE.sub("", match) for match in _ID.findall(value)]
+    """Read the ids of a Message-ID, In-Reply-To or References field, without brackets and folding space.
+
+    Programs written with Python's `email` encode an id that is longer than a line as if it were words.
+    """
+    found = [_SPACE.sub("", match) for match in _ID.findall(words(value))]
     return [one for one in found if len(one) <= _ID_MAX]
 
 

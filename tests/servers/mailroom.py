@@ -173,38 +173,58 @@ def _is_tls(transport: asyncio.BaseTransport | None) -> bool:
 
 
 def bounce(
-    taken: Taken, *, status: str = "5.1.1", reason: str = "550 5.1.1 no such user", whole: bool = False
-) -> EmailMessage:
-    """Write what a mail server sends when it gives a mail up (RFC 3464), with the header or the whole mail."""
-    report = EmailMessage()
-    report["From"] = f"Mail Delivery System <MAILER-DAEMON@{HOST}>"
-    report["To"] = taken.sender
-    report["Subject"] = "Undelivered Mail Returned to Sender"
-    report["Date"] = formatdate()
-    report["Message-ID"] = make_msgid(domain=HOST)
-    report["Auto-Submitted"] = "auto-replied"
-    report.set_content("I'm sorry to have to inform you that your message could not be delivered.\n")
-    report.make_mixed()
-    report.set_type("multipart/report")
-    report.set_param("report-type", "delivery-status")
-    status_part = EmailMessage()
-    fields = [f"Reporting-MTA: dns; {HOST}\n"]
-    fields += [
-        f"\nFinal-Recipient: rfc822; {one}\nAction: failed\nStatus: {status}\nDiagnostic-Code: smtp; {reason}\n"
-        for one in taken.recipients
-    ]
-    status_part["Content-Type"] = "message/delivery-status"
-    status_part.set_payload("".join(fields))
-    report.attach(status_part)
-    returned = EmailMessage()
+    taken: Taken, *, status: str = "5.1.1", reason: str = "550 5.1.1 no such user", quote: str = "header"
+) -> bytes:
+    """Write what Postfix writes when it gives a mail up (RFC 3464).
+
+    Args:
+        taken: the mail.
+        status: enhanced status code.
+        reason: the answer of the server that refused it.
+        quote: the ``header`` of the mail, the ``whole`` of it, or ``nothing``.
+    """
+    boundary = make_msgid(domain=HOST).strip("<>")
     head = taken.body.partition(b"\r\n\r\n")[0] + b"\r\n"
-    returned["Content-Type"] = "message/rfc822" if whole else "text/rfc822-headers"
-    returned.set_payload((taken.body if whole else head).decode("utf-8", "surrogateescape"))
-    report.attach(returned)
-    return report
+    parts = [
+        b"Content-Description: Notification\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n"
+        b"This is the mail system at host " + HOST.encode() + b".\r\n\r\n"
+        b"I'm sorry to have to inform you that your message could not\r\n"
+        b"be delivered to one or more recipients.\r\n",
+        b"Content-Description: Delivery report\r\nContent-Type: message/delivery-status\r\n\r\n"
+        b"Reporting-MTA: dns; "
+        + HOST.encode()
+        + b"\r\nArrival-Date: "
+        + formatdate().encode()
+        + b"\r\n"
+        + b"".join(
+            f"\r\nFinal-Recipient: rfc822; {one}\r\nOriginal-Recipient: rfc822;{one}\r\nAction: failed\r\n"
+            f"Status: {status}\r\nRemote-MTA: dns; {HOST}\r\nDiagnostic-Code: smtp; {reason}\r\n".encode()
+            for one in taken.recipients
+        ),
+    ]
+    if quote == "header":
+        parts.append(
+            b"Content-Description: Undelivered Message Headers\r\nContent-Type: text/rfc822-headers\r\n\r\n" + head
+        )
+    if quote == "whole":
+        parts.append(b"Content-Description: Undelivered Message\r\nContent-Type: message/rfc822\r\n\r\n" + taken.body)
+    line = b"\r\n--" + boundary.encode()
+    return (
+        (
+            f"Date: {formatdate()}\r\nFrom: MAILER-DAEMON@{HOST} (Mail Delivery System)\r\n"
+            f"Subject: Undelivered Mail Returned to Sender\r\nTo: {taken.sender}\r\nAuto-Submitted: auto-replied\r\n"
+            "MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status;\r\n"
+            f'\tboundary="{boundary}"\r\n'
+            f"Message-Id: {make_msgid(domain=HOST)}\r\n\r\nThis is a MIME-encapsulated message.\r\n"
+        ).encode()
+        + b"".join(line + b"\r\n" + part for part in parts)
+        + line
+        + b"--\r\n"
+    )
 
 
-def deliver(port: int, mail: EmailMessage, to: str, *, sender: str = "") -> None:
+def deliver(port: int, mail: EmailMessage | bytes, to: str, *, sender: str = "") -> None:
     """Bring a mail to a server, as another server does; the null return path by default."""
+    data = mail if isinstance(mail, bytes) else mail.as_bytes(policy=policy.SMTP)
     with smtplib.SMTP("127.0.0.1", port, local_hostname=HOST, timeout=20) as client:
-        client.sendmail(sender, [to], mail.as_bytes(policy=policy.SMTP))
+        client.sendmail(sender, [to], data)

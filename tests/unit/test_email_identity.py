@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from normalizer.mail.identity import message_ids
 from tests.unit.email_helpers import email_part, event, message, params
 
 ANN = "From: Ann <ann@example.net>\nTo: support@shop.example\n"
@@ -167,3 +168,9 @@ def test_the_list_is_named_without_its_description() -> None:
     assert email_part(ANN + "List-Id: Our <big> list <Users.Lists.Example>\n\nx").list_id == "users.lists.example"
     assert email_part(ANN + "List-Id: users.lists.example\n\nx").list_id == "users.lists.example"
     assert email_part(ANN + "List-Id: no brackets here\n\nx").list_id is None
+
+
+def test_ids_that_a_program_took_for_words_are_read() -> None:
+    mangled = "=?utf-8?q?=3Cm1aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa?= =?utf-8?q?aaaa=40shop=2Eexample=3E?= <b@c>"
+
+    assert message_ids(mangled) == ["m1" + "a" * 43 + "@shop.example", "b@c"]
