@@ -60,13 +60,16 @@ class Actions:
     def read(self, request: Request) -> Params:
         """Decode the params; raises `RpcError`."""
         params = rpc.parse_params(request.params, REQUESTS[request.method])
+        if isinstance(params, MediaGetParams) and params.media.sha256:
+            return params  # of what is here a link can be made on every channel
         able = isinstance(self._connector, MediaSource if request.method == "media.get" else Performer)
         if not able or (request.method != "media.get" and request.method not in self._capabilities.requests):
-            have = self._capabilities.requests
-            raise RpcError(
-                rpc.CAPABILITY_MISSING, f"this channel does not answer {request.method}", need=request.method, have=have
-            )
+            raise self._unable(request.method)
         return params
+
+    def _unable(self, method: str) -> RpcError:
+        have = self._capabilities.requests
+        return RpcError(rpc.CAPABILITY_MISSING, f"this channel does not answer {method}", need=method, have=have)
 
     async def perform(self, method: str, params: Params) -> Any:
         """Do it; raises `SendError`, `Unsendable`, `DedupUnavailable`, `RpcError`."""
@@ -93,7 +96,7 @@ class Actions:
         if media.provider_id is None:
             raise RpcError(rpc.INVALID_PARAMS, "give the media's `provider_id` - at `$.media.provider_id`")
         if not isinstance(self._connector, MediaSource):
-            raise RpcError(rpc.MEDIA_UNAVAILABLE, "this kind of channel fetches no media")
+            raise self._unable("media.get")
         try:
             stored = await fetch(self._connector, media, self._options, self._blobs)
         except (Refused, RecipientGone) as exc:

@@ -51,14 +51,14 @@ class Handler:
                 await self._desk.bury(delivery, error, progress)
 
     async def _act(self, delivery: Delivery, request: Request, progress: Progress) -> None:
-        desk, actions = self._desk, self._actions
+        desk, actions, options = self._desk, self._actions, self._desk.options
         params = actions.read(request)
         desk.own(getattr(params, "channel", desk.channel.id))
         lane = lane_of(desk.channel.id, getattr(params, "to", None), getattr(params, "conversation", None))
         async with desk.lanes.hold(lane):
             value = await desk.sender.perform(
                 lambda: actions.perform(request.method, params),
-                timeout=desk.options.send_timeout_secs,
+                timeout=options.media_timeout_secs if request.method == "media.get" else options.send_timeout_secs,
                 deadline=None,
                 progress=progress,
                 attempts=1 if request.method in FLEETING else None,

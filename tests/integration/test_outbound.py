@@ -11,6 +11,7 @@ import pytest
 from dirty_equals import IsPartialDict, IsStr
 from msgspec.structs import replace
 
+from connectors.staging import MediaUnavailable
 from dedup.api import Take
 from gateway.blobs import BlobStore
 from gateway.limits import Backoff
@@ -352,6 +353,29 @@ async def test_media_are_fetched_kept_and_linked(tmp_path: Path) -> None:
         assert found == IsPartialDict(status="stored", size=6, mime="image/png", url=IsStr(), expires_at=IsStr())
         assert await blobs.get("sha256:" + found["sha256"]) == b"file-7"
         assert unnamed["code"] == -32602
+
+
+async def test_a_link_that_has_expired_is_made_anew_without_asking_the_provider(tmp_path: Path) -> None:
+    async with open_lab(tmp_path) as lab:
+        blobs = BlobStore(tmp_path)
+        lab.extras = replace(lab.extras, blobs=blobs, link=media_link(blobs, "https://gw.example", lambda: 1e9))
+        lab.start()
+        digest = (await blobs.put(b"kept")).removeprefix("sha256:")
+        media = {"id": "med_1", "status": "stored", "sha256": digest, "provider_id": "file-7", "url": "https://old"}
+
+        found = (await lab.call("media.get", media=media))["result"]
+        gone = (await lab.call("media.get", media={**media, "sha256": "0" * 64}))["result"]
+
+        assert (found["sha256"], found["url"].startswith("https://gw.example/media/" + digest)) == (digest, True)
+        assert await blobs.get("sha256:" + gone["sha256"]) == b"file-7"  # not here any more: fetched again
+
+
+async def test_media_that_are_nothing_are_told_with_what_to_do(lab: Lab) -> None:
+    lab.connector.fault = MediaUnavailable("put it in by POST /api/media")
+
+    error = (await lab.call(to="anna", text="x"))["error"]
+
+    assert (error["code"], error["message"]) == (-32009, "put it in by POST /api/media")
 
 
 async def test_a_gateway_that_keeps_no_media_says_so(lab: Lab) -> None:
