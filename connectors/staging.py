@@ -50,10 +50,15 @@ class Staging:
         hosts: Collection[str],
         timeout: float,
         max_bytes: int,
+        urls: bool = False,
         clock: Callable[[], float] = time.time,  # noqa: TID251 -- links and handles end at a time of day
     ) -> None:
-        """Fetch from `hosts` also when they are not public; `timeout` in seconds and `max_bytes` hold for one file."""
+        """Fetch from `hosts` also when they are not public; `timeout` in seconds and `max_bytes` hold for one file.
+
+        With `urls` media that have only the `url` of somebody else are uploaded, too: the provider fetches none.
+        """
         self._context, self._timeout, self._max_bytes, self._clock = context, timeout, max_bytes, clock
+        self._urls = urls
         self._hosts = frozenset(host.rstrip(".").lower() for host in hosts)
         self._uploaded: dict[str, dict[tuple[str, str, bool], Media]] = {}
 
@@ -101,7 +106,9 @@ class Staging:
     async def _media(self, part: MediaPart, upload: Upload, key: str | None) -> Media:
         media, ref = part.media, ref_of(part.media)
         if ref is None or not await self._context.blobs.exists(ref):
-            return _foreign(media)
+            ref = _foreign(media).url
+            if media.provider_id or ref is None or not self._urls:
+                return media
         mine = {} if key is None else self._uploaded.setdefault(key, {})
         name = (ref, str(part.__struct_config__.tag), media.voice)
         known = mine.get(name)

@@ -56,12 +56,14 @@ class WebhookConnector(Generic[C]):
         codec: of the channel; set by the subclass.
         on_malformed: what becomes of a body of which nothing could be made, see `RawEvent`.
         accepted: the answer to a delivery that is durable.
+        uploads_urls: the provider fetches nothing: media that have only a foreign `url` go through `upload`, too.
         hide: values that must not show up in an error, such as a token that is part of the URL.
     """
 
     codec: Codec
     on_malformed: ClassVar[Literal["quarantine", "reject"]] = "quarantine"
     accepted: ClassVar[Reply] = ACCEPTED
+    uploads_urls: ClassVar[bool] = False
     hide: tuple[str, ...] = ()
 
     def __init__(self, config: C, context: Context) -> None:
@@ -73,7 +75,11 @@ class WebhookConnector(Generic[C]):
         self._sink: Sink | None = None
         self._unfinished: dict[str, tuple[str | None, ...]] = {}
         self.staging = Staging(
-            context, hosts=config.media_hosts, timeout=config.media_timeout_secs, max_bytes=config.media_max_bytes
+            context,
+            hosts=config.media_hosts,
+            timeout=config.media_timeout_secs,
+            max_bytes=config.media_max_bytes,
+            urls=self.uploads_urls,
         )
 
     def verify(self, delivery: Delivery) -> Security:

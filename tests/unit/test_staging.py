@@ -171,6 +171,19 @@ async def test_what_the_provider_can_get_at_passes_unchanged(desk: Desk, media: 
     assert await desk.stage(p.File(media=media)) == (p.File(media=media),)
 
 
+async def test_where_the_provider_fetches_nothing_foreign_urls_are_uploaded_once(desk: Desk) -> None:
+    desk.staging._urls = True
+    foreign = Media(id="1", status="pending", url="https://cdn.example/cat.png")
+    known = Media(id="2", status="pending", url="https://cdn.example/cat.png", provider_id="handle")
+
+    first = await desk.stage(p.File(media=foreign), p.File(media=known))
+    second = await desk.stage(p.File(media=foreign), p.File(media=known))
+
+    assert first == second
+    assert [media_of(part).provider_id for part in first] == ["up1", "handle"]
+    assert len(desk.uploaded) == 1
+
+
 @pytest.mark.parametrize(
     "media",
     [
