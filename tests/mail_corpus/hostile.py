@@ -26,7 +26,10 @@ def _bomb() -> bytes:
     data = bytes(3_000_000)
     for level in range(5):
         data = mail(
-            f"bomb-{level}", base64.encodebytes(data), content_type="message/rfc822", content_transfer_encoding="base64"
+            f"bomb-{level}",
+            base64.encodebytes(data).replace(b"\n", b"\r\n"),
+            content_type="message/rfc822",
+            content_transfer_encoding="base64",
         )
     return data
 
