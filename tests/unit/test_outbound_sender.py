@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 import structlog
 
-from connectors.errors import Refused, Throttled, Unreachable
+from connectors.errors import Deferred, Refused, Throttled, Unreachable
 from dedup.api import DedupUnavailable
 from gateway.limits import Backoff, Breaker, Gate, State, Timing
 from gateway.outbound_errors import Expired, SendFault
@@ -84,6 +84,16 @@ async def test_what_is_not_retryable_is_tried_once() -> None:
             await bench.perform()
         assert bench.progress.tries == 1
         assert bench.breaker.state is State.CLOSED
+
+
+async def test_a_recipient_who_cannot_take_it_now_is_waited_for_and_holds_nobody_else() -> None:
+    bench = Bench(threshold=1)
+    bench.script = [Deferred("x", retry_after=30.0), Deferred("x", retry_after=60.0)]
+
+    assert await bench.perform() == "done"
+    assert bench.now == 30 + 0.5 + 60 + 1
+    assert bench.breaker.state is State.CLOSED
+    assert bench.sender.gate.paused_secs == 0
 
 
 async def test_retry_after_is_waited_out() -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import socket
 import ssl
 from email.utils import getaddresses
 from typing import Any
 
+import dkim
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
+from connectors.email.outgoing_config import DkimConfig
 from connectors.email.outgoing_probe import probe_outgoing
 from connectors.errors import (
     Deferred,
@@ -359,3 +364,17 @@ async def test_the_probe_tells_what_is_wrong(post: PostOffice, mailroom: Mailroo
     with pytest.raises(Misconfigured, match=r"127\.0\.0\.1"):
         await channel.probe()
     assert HOST not in repr(channel)
+
+
+async def test_a_signed_mail_arrives_with_a_signature_that_holds(post: PostOffice, mailroom: Mailroom) -> None:
+    key = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    config = DkimConfig(domain="shop.example", selector="mail", key=Secret(pem.decode()))
+    text = "Grüße\n.\nFrom here on\n" + "x" * 3_000 + "\n trailing \n\n\n"
+    await post.channel(mailroom, dkim=config).send(post.message(text, subject="Ein Gruß " * 20))
+
+    record = b"v=DKIM1; k=rsa; p=" + base64.b64encode(public)
+    assert dkim.verify(mailroom.mails[0].body, dnsfunc=lambda *_, **__: record)
