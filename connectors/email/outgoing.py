@@ -22,12 +22,13 @@ from msgspec import Struct
 from connectors.api import Context, Sent
 from connectors.email import outgoing_errors as errors
 from connectors.email.backstop import Backstop
+from connectors.email.oauth import OAuth
 from connectors.email.outgoing_config import OutgoingConfig
 from connectors.email.outgoing_dkim import sign
 from connectors.email.outgoing_domains import Domains, domain_of
 from connectors.email.outgoing_draft import Drafter, Letter, addressed
 from connectors.email.outgoing_errors import Refusal
-from connectors.email.outgoing_pool import Pool, Token
+from connectors.email.outgoing_pool import Pool
 from connectors.email.outgoing_smtp import Envelope, Handed, hand_over
 from connectors.email.threads import Threads
 from connectors.errors import Deferred, Refused, SendError
@@ -62,7 +63,6 @@ class Outgoing:
         backstop: Backstop,
         own: Iterable[str] = (),
         timeout: float = 20.0,
-        token: Token | None = None,
         clock: Callable[[], float] = time.time,  # noqa: TID251 -- mails carry the date
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -76,20 +76,25 @@ class Outgoing:
             backstop: refuses what would keep a loop going.
             own: addresses of the channel, as configured.
             timeout: seconds to fetch one attachment.
-            token: access tokens, instead of a password.
             clock: seconds since the epoch.
             steady: seconds that never jump.
         """
         self.config, self._clock = config, clock
-        self.pool = Pool(config, token=token, steady=steady)
+        self._oauth = None if config.oauth is None else OAuth(config.oauth, context, "smtp", clock=clock)
+        self.pool = Pool(config, oauth=self._oauth, steady=steady)
         self._threads, self._backstop = threads, backstop
         self._drafter = Drafter(config, context, tokens, own, timeout)
         self._domains = Domains(base=config.defer_secs, cap=config.defer_cap_secs, steady=steady)
         self._tried: dict[str, Tried] = {}
 
     async def run(self) -> None:
-        """Keep connections between mails, until cancelled."""
-        await self.pool.run()
+        """Keep connections between mails, and access tokens fresh, until cancelled."""
+        if self._oauth is None:
+            await self.pool.run()
+            return
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.pool.run())
+            group.create_task(self._oauth.watch())
 
     async def send(self, message: Outbound) -> Sent:
         """Send a message; see the module, and `connectors.errors` for what is raised."""

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from connectors.api import Positive, Seconds
+from connectors.email.oauth_config import OAuthConfig
 from connectors.secrets import Secret
 from normalizer.mail import compose_fields
 from normalizer.mail.address import Mailbox, addresses
@@ -78,7 +79,8 @@ class OutgoingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             or the wrong certificate, gets no mail.
         tls_ca: PEM file with the certificates to trust, instead of the system's.
         user: login name; without it there is no login.
-        password: of the login.
+        password: of the login; needed with `user`, unless there is `oauth`.
+        oauth: access tokens instead of a password (XOAUTH2): Google, Microsoft 365.
         sender: whom mails are from, such as ``Shop <support@shop.example>``.
         reply_to: where answers go, if not to `from`.
         tag_reply_to: put a signed tag into the address of answers (``support+r1…@shop.example``), so that every answer
@@ -112,6 +114,7 @@ class OutgoingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tls_ca: str | None = None
     user: Annotated[str, Meta(min_length=1)] | None = None
     password: Secret | None = None
+    oauth: OAuthConfig | None = None
     sender: str = field(name="from")
     reply_to: str | None = None
     tag_reply_to: bool = False
@@ -135,8 +138,10 @@ class OutgoingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def __post_init__(self) -> None:
         """Check addresses and names, and that no password is sent in clear."""
-        if (self.user is None) != (self.password is None):
-            raise ValueError("`user` and `password` belong together")
+        if self.password is not None and self.oauth is not None:
+            raise ValueError("give either `password` or `oauth`")
+        if (self.user is None) != (self.password is None and self.oauth is None):
+            raise ValueError("`user` and `password` (or `oauth`) belong together")
         if self.security == "none" and self.user is not None and self.host not in LOCAL:
             raise ValueError(
                 '`tls = "none"` would send the password in clear; only a server on this machine may get it'

@@ -7,11 +7,12 @@ import platform
 import re
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from aiosmtplib import SMTP, SMTPException
+from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException
 
+from connectors.email.oauth import OAuth
 from connectors.email.outgoing_config import OutgoingConfig
 from connectors.email.outgoing_errors import of_connection
 from connectors.errors import Misconfigured
@@ -19,9 +20,6 @@ from connectors.errors import Misconfigured
 QUIT_SECS = 2.0
 CHECK_SECS = 10.0
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
-
-Token = Callable[[], Awaitable[str]]
-"""Returns an access token, for a login by XOAUTH2; raises `SendError`."""
 
 
 class _Line:
@@ -37,10 +35,10 @@ class Pool:
     """At most `max_connections`; kept between mails only while `run` runs."""
 
     def __init__(
-        self, config: OutgoingConfig, *, token: Token | None = None, steady: Callable[[], float] = time.monotonic
+        self, config: OutgoingConfig, *, oauth: OAuth | None = None, steady: Callable[[], float] = time.monotonic
     ) -> None:
-        """Connect to nothing yet."""
-        self._config, self._token, self._steady = config, token, steady
+        """Connect to nothing yet; `oauth` gives access tokens, instead of the password."""
+        self._config, self._oauth, self._steady = config, oauth, steady
         self._slots = asyncio.Semaphore(config.max_connections)
         self._idle: list[_Line] = []
         self._context: ssl.SSLContext | None = None
@@ -131,8 +129,8 @@ class Pool:
             await smtp.ehlo()
         if config.user is None:
             return
-        if self._token is not None:
-            await smtp.auth_xoauth2(config.user, await self._token())
+        if self._oauth is not None:
+            await _login_by_token(smtp, config.user, self._oauth)
         elif config.password is not None:
             await smtp.login(config.user, config.password.reveal())
 
@@ -148,6 +146,16 @@ class Pool:
             with suppress(SMTPException, OSError):
                 await line.smtp.quit(timeout=QUIT_SECS)
             line.smtp.close()
+
+
+async def _login_by_token(smtp: SMTP, user: str, oauth: OAuth) -> None:
+    """Log in; a token that the server does not take any more is replaced once."""
+    token = await oauth.token()
+    try:
+        await smtp.auth_xoauth2(user, token)
+    except SMTPAuthenticationError:
+        oauth.refuse(token)
+        await smtp.auth_xoauth2(user, await oauth.token())
 
 
 def _client_context(ca: str | None) -> ssl.SSLContext:
