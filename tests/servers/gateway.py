@@ -59,6 +59,8 @@ class GatewayProcess:
         self.config = folder / "omnigate.toml"
         self.data_dir = folder / "var"
         (folder / "channels").mkdir(parents=True)
+        if "api_base" not in telegram:  # a photo must not make the gateway look for Telegram itself
+            telegram += 'api_base = "http://127.0.0.1:9"\n'
         self.config.write_text(self._toml(broker, dedup, queues, telegram + channels, sections or {}))
         self.env = os.environ | _environment() | dict(env or {})
         """What it and its commands run with: the secrets that the configuration refers to."""
