@@ -170,7 +170,7 @@ class Bridge:
     async def pause(self, bell: asyncio.Event) -> None:
         """Wait for the bell, or until it is time to look whether another process changed the record."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(max(POLL_SECS, self.desk.held / READS_PER_SEC)):
+            async with asyncio.timeout(min(PATIENCE_SECS / 2, max(POLL_SECS, self.desk.held / READS_PER_SEC))):
                 await bell.wait()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from msgspec import Meta
+from msgspec.structs import replace
 
 from connectors.api import Capabilities
 from connectors.passive_webhook import PassiveConfig
@@ -12,6 +13,7 @@ from connectors.secrets import Secret
 from normalizer.codecs.wechat_send import MINI_SENDABLE, REQUESTS, SENDABLE, TEXT_MAX
 
 DOCS = "https://developers.weixin.qq.com/doc/offiaccount"
+MEGABYTE = 1024 * 1024
 SERVICE, MEDIA = "Message_Management/Service_Center_messages.html", "Asset_Management/New_temporary_materials.html"
 
 
@@ -62,19 +64,17 @@ CAPABILITIES = Capabilities(
     parts=SENDABLE,
     requests=REQUESTS,
     text_max=TEXT_MAX,
+    media={"image": 10 * MEGABYTE, "audio": 2 * MEGABYTE, "video": 10 * MEGABYTE},
+    reply_window_secs=48 * 3600,
+    passive_secs=5.0,
     notes=(
         "text_max counts bytes of UTF-8; longer text is split",
         f"a reply within 5 s is free; then 5 messages within 48 h of the person's last ({DOCS}/{SERVICE})",
         f"3 messages within a minute of a menu click, a scan or a subscription ({DOCS}/{SERVICE})",
-        f"images up to 10 MB (PNG, JPEG, GIF), voices to 2 MB and 60 s (AMR, MP3), videos to 10 MB ({DOCS}/{MEDIA})",
+        f"images as PNG, JPEG or GIF, voices as AMR or MP3 of at most 60 s, videos as MP4 ({DOCS}/{MEDIA})",
         "template variables are name=value; one without a name is keyword1, keyword2 …",
         "in mini programs only text, image and card, and no reply in the HTTP answer",
     ),
 )  # fmt: skip
-MINI = Capabilities(
-    receives=CAPABILITIES.receives,
-    parts=MINI_SENDABLE,
-    requests=REQUESTS,
-    text_max=TEXT_MAX,
-    notes=CAPABILITIES.notes,
-)
+MINI = replace(CAPABILITIES, parts=MINI_SENDABLE, media={"image": 10 * MEGABYTE}, passive_secs=None)
+"""Of a mini program."""

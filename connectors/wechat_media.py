@@ -21,6 +21,7 @@ from connectors.http import Answer, TooLarge
 from connectors.multipart import post_form
 from connectors.wechat_api import Uploaded, in_json, refusal, result
 from connectors.wechat_client import WechatClient
+from connectors.wechat_config import CAPABILITIES
 from normalizer.codecs.wechat_content import MEDIA_DAYS
 from normalizer.parts import Media, MediaPart
 from normalizer.raw import Wire
@@ -44,9 +45,11 @@ class Limit(Struct, frozen=True):
 
 
 LIMITS = {
-    "image": Limit("image", 10 * 1024 * 1024, frozenset({"image/png", "image/jpeg", "image/gif", "image/bmp"})),
-    "audio": Limit("voice", 2 * 1024 * 1024, frozenset({"audio/amr", "audio/mpeg", "audio/mp3"})),
-    "video": Limit("video", 10 * 1024 * 1024, frozenset({"video/mp4"})),
+    "image": Limit(
+        "image", CAPABILITIES.media["image"], frozenset({"image/png", "image/jpeg", "image/gif", "image/bmp"})
+    ),
+    "audio": Limit("voice", CAPABILITIES.media["audio"], frozenset({"audio/amr", "audio/mpeg", "audio/mp3"})),
+    "video": Limit("video", CAPABILITIES.media["video"], frozenset({"video/mp4"})),
 }
 """Part type → limits; a voice may last a minute."""
 

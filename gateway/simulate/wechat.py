@@ -22,7 +22,7 @@ ACCOUNT = "gh_simulated0001"
 FIRST_ID = 20_000_000_000_000_000
 MALFORMED = (
     b"this is not XML",
-    b"<xml><FromUserName><![CDATA[oSimulated]]></FromUserName><MsgType>te",
+    b"<xml><FromUserName><![CDATA[oSimulated]]></FromUserName><MsgType>tex",
     b"<xml><ToUserName>\xff\xfe</ToUserName></xml>",
     b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;">]><xml><Content>&b;</Content></xml>',
     b"<xml>" * 5000 + b"</xml>" * 5000,
