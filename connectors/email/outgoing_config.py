@@ -15,6 +15,8 @@ from connectors.secrets import Secret
 from normalizer.mail import compose_fields
 from normalizer.mail.address import Mailbox, addresses
 
+REPLY_ROOM, BOUNCE_ROOM = 13, 16
+"""Octets of a local part that leave room for a token (`normalizer.mail.tokens`) within 64 (RFC 5321 §4.5.3.1.1)."""
 LOCAL = {"localhost", "127.0.0.1", "::1"}
 _NAME = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*"
@@ -149,6 +151,12 @@ class OutgoingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for name, value in (("from", self.sender), ("reply_to", self.reply_to), ("bounce_to", self.bounce_to)):
             if value is not None:
                 _named(value, name)
+        for name, tagged, box, room in (
+            ("tag_reply_to", self.tag_reply_to, (self.answers or self.author).address, REPLY_ROOM),
+            ("tag_bounces", self.tag_bounces, self.return_path, BOUNCE_ROOM),
+        ):
+            if tagged and len(box.rpartition("@")[0].encode()) > room:
+                raise ValueError(f"`{name}`: the part before the @ of {box} is longer than {room} characters")
         for name in ("message_id_domain", "hostname"):
             value = getattr(self, name)
             if value is not None and not _NAME.fullmatch(value):

@@ -12,13 +12,14 @@ from aiosmtplib import SMTPAuthenticationError, SMTPException, SMTPServerDisconn
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
-from connectors.email.outgoing_config import DkimConfig, OutgoingConfig
+from connectors.email.outgoing_config import BOUNCE_ROOM, REPLY_ROOM, DkimConfig, OutgoingConfig
 from connectors.email.outgoing_dkim import sign
 from connectors.email.outgoing_domains import Domains, domain_of
 from connectors.email.outgoing_errors import Refusal, of_connection, of_content, of_recipient, of_sender
 from connectors.email.threads import Thread
 from connectors.errors import Deferred, Misconfigured, RecipientGone, Refused, Throttled, Unreachable
 from connectors.secrets import Secret
+from normalizer.mail.tokens import Tokens
 
 
 def options(**changes: Any) -> OutgoingConfig:
@@ -53,6 +54,21 @@ def test_no_password_leaves_the_machine_in_clear() -> None:
 def test_addresses_are_checked_when_the_configuration_is_read(name: str, bad: str) -> None:
     with pytest.raises(ValueError, match="address"):
         options(**{name: bad})
+
+
+@pytest.mark.parametrize(("name", "room"), [("tag_reply_to", REPLY_ROOM), ("tag_bounces", BOUNCE_ROOM)])
+def test_an_address_without_room_for_a_tag_is_refused_and_one_with_room_is_tagged(name: str, room: int) -> None:
+    fits, long = ("x" * size + "@shop.example" for size in (room, room + 1))
+    with pytest.raises(ValueError, match=name):
+        options(sender=long, **{name: True})
+    options(sender=fits, **{name: True})
+    tokens, conversation, message = Tokens((b"a key of sixteen",)), "cnv_" + "0" * 32, "msg_" + "0" * 32
+    if name == "tag_reply_to":
+        assert "+r1" in tokens.reply_address(fits, "c", conversation, to="ann@example.net")
+        assert tokens.reply_address(long, "c", conversation, to="ann@example.net") == long
+    else:
+        assert "+b1" in tokens.return_path(fits, "c", message)
+        assert tokens.return_path(long, "c", message) == long
 
 
 def test_names_are_checked_when_the_configuration_is_read() -> None:
