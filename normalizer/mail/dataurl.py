@@ -11,7 +11,8 @@ from normalizer.mail.mime import base64
 IMAGES_MAX = 100
 
 _IMAGE = re.compile(
-    rb"""(\ssrc\s{0,9}=\s{0,9}["']?)data:(image/[A-Za-z0-9.+-]{1,40})(?:;[^;,"'<>\s]{1,80}){0,3},([A-Za-z0-9+/=%\s]+)"""
+    rb"""(\ssrc\s{0,9}=\s{0,9}(["'])?)data:(image/[A-Za-z0-9.+-]{1,40})((?:;[^;,"'<>\s]{1,80}){0,3}),"""
+    rb"""((?(2)[A-Za-z0-9+/=%\s]+|[A-Za-z0-9+/=%]+))"""
 )
 
 
@@ -32,9 +33,9 @@ def extract(source: bytes, domain: str) -> tuple[bytes, list[Picture]]:
     found: list[Picture] = []
 
     def link(match: re.Match[bytes]) -> bytes:
-        if len(found) >= IMAGES_MAX or b";base64," not in match[0][: len(match[0]) - len(match[3])]:
+        if len(found) >= IMAGES_MAX or not match[4].lower().endswith(b";base64"):
             return match[0]
-        found.append(Picture(match[2].decode().lower(), f"data-{len(found) + 1}@{domain}", match[3].rstrip()))
-        return match[1] + b"cid:" + found[-1].content_id.encode() + match[3][len(match[3].rstrip()) :]
+        found.append(Picture(match[3].decode().lower(), f"data-{len(found) + 1}@{domain}", match[5]))
+        return match[1] + b"cid:" + found[-1].content_id.encode()
 
     return (_IMAGE.sub(link, source), found) if b"data:image/" in source else (source, found)
