@@ -13,7 +13,7 @@ from tests.mail_corpus.hostile import BUILDERS
 
 MEMORY = 512_000_000
 CPU_SECS = 90
-"""For all of them together, building included; they take some 15. It tells quadratic from linear, not slow from fast."""
+"""For all of them together, which take some 10: it tells quadratic from linear, not slow from fast."""
 
 READER = """
 import json, resource, sys
