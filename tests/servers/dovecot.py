@@ -27,6 +27,7 @@ listen = 127.0.0.1
 first_valid_uid = 1
 auth_mechanisms = plain login {mechanisms}
 disable_plaintext_auth = no
+auth_failure_delay = 0
 mail_location = maildir:{folder}/mail/%u
 mail_fsync = never
 maildir_stat_dirs = yes
@@ -51,6 +52,9 @@ service imap-login {{
 }}
 service anvil {{
   {chroot}
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service stats {{
   {chroot}

@@ -183,7 +183,7 @@ async def test_a_busy_gateway_leaves_mails_where_they_are_and_comes_back_for_the
     dovecot.add(mail(1), mail(2))
     refusals = iter([True, True])
 
-    def busy(raw: RawEvent) -> None:
+    def busy(_raw: RawEvent) -> None:
         if next(refusals, False):
             assert not any(HANDLED & one.flags for one in dovecot.stored())
             raise Busy(0.05)
