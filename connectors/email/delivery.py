@@ -20,7 +20,7 @@ from normalizer.errors import MalformedPayload
 from normalizer.model import Security
 from normalizer.raw import RawEvent
 
-INLINE_MAX = 262_144
+INLINE_MAX = 65_536
 """Bytes of a mail that is taken apart in the event loop; a larger one goes to a thread."""
 
 

@@ -14,6 +14,8 @@ from normalizer.mail.mime import Entity, Parsed, parse
 TEXT_MAX = 262_144
 """Characters of text put into the message; a longer body is an attachment as well, so nothing is lost."""
 ATTACHMENTS_MAX = 200
+READ_MAX = 1_048_576
+"""Bytes of all texts of a mail together; the text that goes beyond it, unless it is the first, is an attachment."""
 INNER_MAX = 3
 """How deep signed content is opened."""
 
@@ -109,7 +111,7 @@ class Content:
             for number, picture in enumerate(pictures, 1):
                 self._inside(section, number, picture.mime, picture.content_id, picture.data)
         size = len(leaf.payload)
-        if self._read and self._read + size > html.INPUT_MAX:
+        if self._read and self._read + size > READ_MAX:
             return self._file(entity, prefix)
         self._read += size
         if size > (html.INPUT_MAX if leaf.html else TEXT_MAX):

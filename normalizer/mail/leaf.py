@@ -9,6 +9,9 @@ from normalizer.mail import attachment, charsets, flowed, html
 from normalizer.mail.headers import parameters
 from normalizer.mail.mime import Entity
 
+PLAIN_MAX = 1_048_576
+"""Bytes of plain text that are decoded: as many as the longest text shown can have."""
+
 _TEXTS = {"text/plain", "text/html", "text/markdown"}
 _META = re.compile(rb"""<meta\s[^>]{0,200}?charset\s*=\s*["']?([A-Za-z0-9_:.-]{1,40})""", re.IGNORECASE)
 _META_WITHIN = 2_048
@@ -19,13 +22,13 @@ class Leaf:
 
     Attributes:
         html: true where `source` is HTML.
-        payload: the bytes it is made of; empty for a text from elsewhere.
+        payload: the bytes it is made of, of plain text the beginning; empty for a text from elsewhere.
     """
 
     def __init__(self, entity: Entity | None) -> None:
         """Read a part; without one, see `of_text` and `of_html`."""
         self.html = entity is not None and entity.mime == "text/html"
-        self.payload = entity.payload() if entity else b""
+        self.payload = entity.payload(None if self.html else PLAIN_MAX + 1) if entity else b""
         self._params = entity.params if entity else {}
 
     @classmethod
@@ -44,8 +47,8 @@ class Leaf:
 
     @cached_property
     def source(self) -> str:
-        """The text as written, with LF line breaks; bounded by `html.INPUT_MAX` bytes."""
-        data = self.payload[: html.INPUT_MAX]
+        """The text as written, with LF line breaks; bounded."""
+        data = self.payload[: html.INPUT_MAX if self.html else PLAIN_MAX]
         label = self._params.get("charset")
         if self.html and not label and (match := _META.search(data[:_META_WITHIN])):
             label = match[1].decode("ascii")

@@ -6,6 +6,7 @@ import base64
 import email
 import email.policy
 from email.message import EmailMessage
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 from normalizer.mail import html, mime, quotes
 from normalizer.mail.content import TEXT_MAX, Content
 from normalizer.parts import Email, File, Unsupported
-from tests.unit.email_helpers import corpus, email_part, message
+from tests.unit.email_helpers import CORPUS, email_part, message
+
+REPLIES = [*CORPUS.glob("replies/standard_replies__*.eml"), *CORPUS.glob("replies/html_replies__*.html")]
 
 
 def content(body: bytes) -> Content:
@@ -235,9 +238,12 @@ def test_parting_loses_no_line(text: str) -> None:
     assert len(kept) <= len(text) + 1
 
 
-@pytest.mark.skipif(not corpus(), reason="neither the shared mail corpus nor Python's own test mails are here")
-def test_the_quoted_replies_of_many_clients_are_cut() -> None:
-    replies = [path for path in corpus() if path.name.startswith("standard_replies__")]
-    cut = [path for path in replies if email_part(path.read_bytes()).quoted_text]
+@pytest.mark.skipif(not REPLIES, reason="talon's replies are only where this project is developed")
+@pytest.mark.parametrize("path", REPLIES, ids=lambda path: path.name)
+def test_the_quoted_replies_of_many_clients_are_cut(path: Path) -> None:
+    source = path.read_bytes()
+    found = quotes.split(html.text(source.decode()) if path.suffix == ".html" else email_part(source).text)
+    own = " ".join(found.own.split())
 
-    assert len(cut) >= len(replies) - 1
+    assert own == ("Hello" if path.suffix == ".eml" else "Hi. I am fine. Thanks, Alex")
+    assert found.quoted

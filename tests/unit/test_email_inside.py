@@ -180,12 +180,12 @@ def test_a_last_line_of_the_customer_s_own_stays(last: str) -> None:
 
 
 def test_all_html_of_a_mail_is_read_up_to_one_bound() -> None:
-    piece = b"--b\r\nContent-Type: text/html\r\n\r\n" + b"<p>x</p>" * 100_000 + b"\r\n"
-    content = Content(parse(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + piece * 5 + b"--b--\r\n"))
+    piece = b"--b\r\nContent-Type: text/html\r\n\r\n" + b"<p>x</p>" * 25_000 + b"\r\n"
+    content = Content(parse(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + piece * 8 + b"--b--\r\n"))
 
     assert [one.mime for one in content.attachments] == ["text/html"] * 3
     assert not content.attachments[0].name
-    assert len(content.page) == 2
+    assert len(content.page) == 5
 
 
 def test_a_picture_that_was_pasted_is_in_the_page_and_among_the_files() -> None:
