@@ -29,7 +29,8 @@ from connectors.email.routing import Pattern, Routes
 from connectors.email.threads import Thread
 from connectors.errors import Refused
 from connectors.staging import Staging
-from normalizer import ids
+from normalizer import ids, parts
+from normalizer.errors import Unsendable
 from normalizer.mail import compose_body, compose_fields
 from normalizer.mail.address import Mailbox, addresses
 from normalizer.mail.compose import Draft, File, reply_subject
@@ -40,6 +41,9 @@ from normalizer.parts import MediaPart
 from normalizer.raw import Outbound
 
 SCHEME = "mailto"
+PARTS = (parts.Text, parts.Image, parts.Audio, parts.Video, parts.File)
+"""What a mail can carry."""
+TAGS = tuple(str(one.__struct_config__.tag) for one in PARTS)
 _CID = re.compile(r"[\x21\x23-\x26\x28-\x3b\x3d\x3f-\x7e]{1,200}")
 
 
@@ -117,9 +121,13 @@ class Drafter:
 
         Raises:
             Refused: an address is none, or there are too many.
+            Unsendable: a part is nothing a mail can carry.
             MediaUnavailable: an attachment stands for nothing.
             SendError: an attachment cannot be fetched.
         """
+        for part in message.parts:
+            if not isinstance(part, PARTS):
+                raise Unsendable(str(part.__struct_config__.tag), TAGS)
         conversation, message_id = self.conversation(message), self._message_id(message)
         before = [one for one in _before(message, thread) if one != message_id]
         to = (Mailbox(name, message.to.value),)

@@ -69,7 +69,7 @@ class EmailCodec:
             yield BadItem(body=raw.body, reason=f"the mail reader failed with {type(exc).__name__}; please report it")
 
     def encode(self, message: Outbound) -> Iterable[Wire]:
-        """Refuse: mail is not sent by HTTP, and this channel only receives."""
+        """Refuse: mail is sent by SMTP, not as HTTP requests (`connectors.email.outgoing`)."""
         raise Unsendable("mail")
 
 

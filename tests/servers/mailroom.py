@@ -6,13 +6,14 @@ import asyncio
 import smtplib
 import ssl
 import warnings
+from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
-from typing import Any
+from typing import Any, cast
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
@@ -46,6 +47,7 @@ class Mailroom:
         answers: what to say instead of 250 to ``MAIL``, ``RCPT <address>`` or ``DATA``; several are used one after the
             other, and None is a 250.
         connections: ever made.
+        access_tokens: good for a login by XOAUTH2.
         drop: end the connection when a mail is complete, so many times, before (or after) keeping it.
     """
 
@@ -55,6 +57,7 @@ class Mailroom:
         self.connections = self.commands = 0
         self.quits = 0
         self.drop = 0
+        self.access_tokens: set[str] = set()
         self.keep_dropped = True
         self.arrived = asyncio.Event()
         self._server: asyncio.Server | None = None
@@ -116,6 +119,16 @@ class Mailroom:
         known = isinstance(data, LoginPassword) and (data.login, data.password) == (USER.encode(), PASSWORD.encode())
         return AuthResult(success=known, handled=known)
 
+    async def auth_XOAUTH2(self, server: SMTP, args: list[str]) -> AuthResult:  # noqa: N802
+        """Log in by an access token (https://developers.google.com/workspace/gmail/imap/xoauth2-protocol)."""
+        fields = dict(one.partition("=")[::2] for one in b64decode(args[1]).decode().split("\1") if one)
+        known = fields["user"] == USER and fields["auth"].removeprefix("Bearer ") in self.access_tokens
+        if not known:
+            refusal = b64encode(b'{"status":"400","schemes":"Bearer"}').decode()
+            await server.push(f"334 {refusal}")
+            await server._reader.readline()
+        return AuthResult(success=known, handled=known)
+
     def _scripted(self, command: str) -> str | None:
         waiting = self.answers.get(command)
         return waiting.pop(0) if waiting else None
@@ -157,15 +170,15 @@ class Mailroom:
             if self.keep_dropped:
                 self.mails.append(taken)
             _abort(server.transport)
-            return "250 2.0.0 nobody will hear it"
+            await asyncio.sleep(60)  # ended by the loss of the connection
         self.mails.append(taken)
         self.arrived.set()
         return "250 2.0.0 Queued as 4711"
 
 
 def _abort(transport: asyncio.BaseTransport | None) -> None:
-    if isinstance(transport, asyncio.Transport):
-        transport.abort()
+    if transport is not None:
+        cast("asyncio.Transport", transport).abort()  # uvloop's transports do not inherit from it
 
 
 def _is_tls(transport: asyncio.BaseTransport | None) -> bool:

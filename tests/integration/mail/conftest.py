@@ -1,17 +1,27 @@
-"""A mail channel that sends, and the mail server it sends to, in the test's own loop."""
+"""A mail channel that sends, and the mail server it sends to, in the test's own loop.
+
+Tests run on both event loops: uvloop is what the gateway uses, asyncio what it falls back to.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
 import pytest
+import uvloop
 
 from dedup.embedded import EmbeddedDeduplicator
 from tests.integration.mail.helpers import PostOffice
 from tests.servers.mailroom import Mailroom
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Tell pytest-asyncio which loops to run each test on."""
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture

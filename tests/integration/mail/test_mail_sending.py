@@ -15,6 +15,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from connectors.email.oauth_config import OAuthConfig
 from connectors.email.outgoing_config import DkimConfig
 from connectors.email.outgoing_probe import probe_outgoing
 from connectors.errors import (
@@ -28,10 +29,12 @@ from connectors.errors import (
 )
 from connectors.secrets import Secret
 from connectors.staging import MediaUnavailable
+from normalizer.errors import Unsendable
 from normalizer.model import MessageRef
-from normalizer.parts import File, Image, Media, Text
+from normalizer.parts import File, Image, Location, Media, Text
 from tests.integration.mail.helpers import ANN, SHOP, PostOffice, outgoing_of
 from tests.servers.mailroom import HOST, PASSWORD, USER, Mailroom
+from tests.servers.oauth import CLIENT, CLIENT_SECRET, TokenServer
 
 BOB = "bob@other.example"
 
@@ -87,6 +90,12 @@ async def test_attachments_and_images_in_the_text_come_from_the_blob_store(
 async def test_an_attachment_that_is_nowhere_is_told_and_nothing_is_sent(post: PostOffice, mailroom: Mailroom) -> None:
     with pytest.raises(MediaUnavailable):
         await post.channel(mailroom).send(post.message(File(media=Media(id="x", status="stored", sha256="0" * 64))))
+    assert not mailroom.mails
+
+
+async def test_a_part_no_mail_can_carry_is_refused_by_name(post: PostOffice, mailroom: Mailroom) -> None:
+    with pytest.raises(Unsendable, match="location"):
+        await post.channel(mailroom).send(post.message("Here:", Location(lat=52.5, lon=13.4)))
     assert not mailroom.mails
 
 
@@ -378,3 +387,27 @@ async def test_a_signed_mail_arrives_with_a_signature_that_holds(post: PostOffic
 
     record = b"v=DKIM1; k=rsa; p=" + base64.b64encode(public)
     assert dkim.verify(mailroom.mails[0].body, dnsfunc=lambda *_, **__: record)
+
+
+async def test_a_login_by_access_token(post: PostOffice, authority: trustme.CA) -> None:
+    ca = post.folder / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca))
+    async with TokenServer(USER).serve() as tokens, Mailroom().open(tls=server_tls(authority), login=True) as room:
+        room.access_tokens = tokens.access_tokens
+        oauth = OAuthConfig(
+            token_url=tokens.url,
+            client_id=CLIENT,
+            client_secret=Secret(CLIENT_SECRET),
+            refresh_token=Secret("first-refresh-token"),
+        )
+        channel = post.channel(room, tls="starttls", tls_ca=str(ca), user=USER, oauth=oauth)
+        await channel.send(post.message())
+        assert room.mails[0].login
+
+        tokens.access_tokens.clear()
+        await channel.send(post.message())
+        assert len(room.mails) == 2, "a token that was refused is replaced"
+
+        room.access_tokens = set()
+        with pytest.raises(Misconfigured, match="refuses the login"):
+            await channel.send(post.message())
