@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from connectors.email.oauth_config import OAuthConfig
 from connectors.email.outgoing_config import DkimConfig
-from connectors.email.outgoing_probe import probe_outgoing
+from connectors.email.outgoing_probe import probe_mx, probe_outgoing
 from connectors.errors import (
     Deferred,
     Misconfigured,
@@ -33,6 +33,7 @@ from normalizer.errors import Unsendable
 from normalizer.model import MessageRef
 from normalizer.parts import File, Image, Location, Media, Text
 from tests.integration.mail.helpers import ANN, SHOP, PostOffice, outgoing_of
+from tests.servers.dns import DnsServer
 from tests.servers.mailroom import HOST, PASSWORD, USER, Mailroom
 from tests.servers.oauth import CLIENT, CLIENT_SECRET, TokenServer
 
@@ -411,3 +412,22 @@ async def test_a_login_by_access_token(post: PostOffice, authority: trustme.CA) 
         room.access_tokens = set()
         with pytest.raises(Misconfigured, match="refuses the login"):
             await channel.send(post.message())
+
+
+async def test_the_probe_tells_where_the_mail_of_our_addresses_goes() -> None:
+    server = DnsServer()
+    server.records["shop.example", "MX"] = ["20 backup.example.", "10 mx.shop.example."]
+    server.records["null.example", "MX"] = ["0 ."]
+    server.broken.add("broken.example")
+    try:
+        addresses = [SHOP, "sales@shop.example", "*@null.example", "a@broken.example", "a@nowhere.example"]
+        told = await probe_mx(addresses, (server.address,))
+    finally:
+        server.stop()
+
+    assert told == {
+        "shop.example": ["mx.shop.example", "backup.example"],
+        "null.example": ["."],
+        "broken.example": None,
+        "nowhere.example": [],
+    }
