@@ -1,4 +1,4 @@
-"""The kind ``email``: mail received and sent by SMTP."""
+"""The kind ``email``: mail received by SMTP and IMAP, and sent by SMTP."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from connectors.api import Capabilities, Context, Sent, Sink
 from connectors.email.backstop import Backstop
 from connectors.email.config import EmailConfig, SmtpConfig
 from connectors.email.delivery import Inbox
+from connectors.email.imap import Mailbox
+from connectors.email.imap_config import ImapConfig
 from connectors.email.keys import load_tokens
 from connectors.email.listener import serve
 from connectors.email.outgoing import Outgoing
@@ -30,11 +32,12 @@ CAPABILITIES = Capabilities(
     parts=("text", "image", "audio", "video", "file"),
     notes=(
         "receives by SMTP; a mail is answered 250 once it is durable, 451 otherwise",
+        "reads a mailbox by IMAP; a mail is flagged, moved or deleted once it is durable",
         "sends by `outgoing`; status sent means that the mail server has taken responsibility (RFC 5321 §2.1)",
         "later reports about a sent mail become message.status failed or delivered (RFC 3464)",
     ),
 )
-MUTE = replace(CAPABILITIES, parts=(), notes=(CAPABILITIES.notes[0], "does not send: there is no `outgoing`"))
+MUTE = replace(CAPABILITIES, parts=(), notes=(*CAPABILITIES.notes[:2], "does not send: there is no `outgoing`"))
 """What a channel without `outgoing` can do."""
 
 
@@ -52,8 +55,14 @@ class EmailChannel:
         )
         self._threads = Threads(context.state, context.log)
         self.codec = Once(EmailCodec(self._tokens))
+        self._mailbox = self._make_mailbox(config.imap)
         self._outgoing = self._make_outgoing(config.outgoing)
         self.capabilities = CAPABILITIES if self._outgoing else MUTE
+
+    def _make_mailbox(self, options: ImapConfig | None) -> Mailbox | None:
+        if options is None:
+            return None
+        return Mailbox(options, self._context, addresses=self._config.addresses, max_bytes=self._config.max_bytes)
 
     def _make_outgoing(self, options: OutgoingConfig | None) -> Outgoing | None:
         if options is None:
@@ -70,19 +79,16 @@ class EmailChannel:
 
     async def run(self, sink: Sink) -> None:
         """Take mail until cancelled; deliveries under way get `smtp.drain_secs` to end."""
-        if self._outgoing is None:
-            await self._receive(sink)
-            return
+        inbox = self._inbox(sink if self._outgoing is None else self._threads.watch(sink, self.codec))
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._outgoing.run())
-                group.create_task(self._receive(self._threads.watch(sink, self.codec)))
+                group.create_task(serve(self._context.hub, self._config, inbox))
+                if self._mailbox is not None:
+                    group.create_task(self._mailbox.run(inbox))
+                if self._outgoing is not None:
+                    group.create_task(self._outgoing.run())
         except BaseExceptionGroup as exc:
-            raise exc.exceptions[0] from None  # what a channel without `outgoing` would raise
-
-    async def _receive(self, sink: Sink) -> None:
-        if self._config.smtp is not None:
-            await serve(self._context.hub, self._config, self._config.smtp, self._inbox(sink))
+            raise exc.exceptions[0] from None  # what failed first, without the wrapping
 
     def _inbox(self, sink: Sink) -> Inbox:
         return Inbox(self._context, sink, self._trust, self._backstop)
@@ -101,6 +107,8 @@ class EmailChannel:
         told: dict[str, Any] = {"addresses": list(config.addresses)}
         if config.smtp is not None:
             told |= {"listen": config.smtp.listen, "starttls": config.smtp.tls_cert is not None}
+        if self._mailbox is not None:
+            told["imap"] = await self._mailbox.probe()
         if self._outgoing is not None:
             told["outgoing"] = await probe_outgoing(self._outgoing.pool, self._outgoing.config)
         if config.addresses:

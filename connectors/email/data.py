@@ -1,10 +1,16 @@
-"""The mail data of SMTP: find its end, undo the dots (RFC 5321 §4.1.1.4 and §4.5.2)."""
+"""The mail data of SMTP: take it within limits, find its end, undo the dots (RFC 5321 §4.1.1.4 and §4.5.2)."""
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Callable
+
+from connectors.email import replies
 
 END = b"\r\n.\r\n"
+_ALL = 16_777_216  # more than a StreamReader ever holds: `read` empties it
+_BARE_LF = re.compile(rb"(?<!\r)\n")
 _LOOK_ALIKE = re.compile(rb"[\r\n]\.[\r\n]")
 
 
@@ -59,3 +65,47 @@ class DataReader:
         if imitation and imitation.start() < len(data) - len(END) + 1:
             return None
         return data[: -len(END) + 2].replace(b"\r\n.", b"\r\n")[2:]
+
+
+class Intake:
+    """One mail on its way in, and the room it takes in the listener's memory until `release`."""
+
+    def __init__(self, limit: int, reserve: Callable[[int], bool]) -> None:
+        """Keep at most `limit` bytes, for which `reserve` is asked; see `connectors.email.desk.Desk.reserve`."""
+        self._reader, self._reserve = DataReader(limit), reserve
+        self._reserved, self._room = 0, True
+
+    async def receive(self, stream: asyncio.StreamReader) -> bool:
+        """Take all there is until the end of data; false where the client went away before."""
+        rest = None
+        while rest is None:
+            chunk = await stream.read(_ALL)
+            if not chunk:
+                return False
+            if not self._reader.too_large:
+                self._room = self._reserve(len(chunk))
+                self._reserved += len(chunk) if self._room else 0
+                if not self._room:
+                    self._reader.drop()
+            rest = self._reader.feed(chunk)
+        if rest:
+            stream.feed_data(rest)  # pipelined commands; the buffer is empty, so the order stays
+        return True
+
+    def mail(self, *, bare_lf: bool) -> bytes | str:
+        """Return the mail, or the reply that refuses it; `bare_lf` lets line feeds alone pass."""
+        if not self._room:
+            return replies.NO_ROOM
+        if self._reader.too_large:
+            return replies.TOO_LARGE
+        body = self._reader.mail()
+        if body is None:
+            return replies.IMITATION
+        if not bare_lf and _BARE_LF.search(body):
+            return replies.BARE_LF
+        return body
+
+    def release(self) -> None:
+        """Give the room back."""
+        self._reserve(-self._reserved)
+        self._reserved = 0

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import platform
 import ssl
-from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
+import structlog
 from typing_extensions import override
 
 from connectors.email import replies
-from connectors.email.config import EmailConfig, SmtpConfig
+from connectors.email.config import EmailConfig, ListenerConfig, LmtpConfig, SmtpConfig
 from connectors.email.delivery import Inbox, Mail, Outcome
+from connectors.email.desk import Client
+from connectors.email.lmtp import LmtpConnection
+from connectors.email.peers import Peers
+from connectors.email.ports import open_port, server_context
 from connectors.email.routing import Pattern, Routes, split
 from connectors.email.smtp import Connection
 from connectors.errors import Misconfigured
+from connectors.secrets import Secret
 
 REMEMBER_LEFT_SECS = 30.0
 """How long the addresses of a channel that has left are answered "try again": it may only be restarting."""
-BACKLOG = 1024
 
 
 class Member:
@@ -54,35 +58,54 @@ class Member:
 
 
 class Listener:
-    """Owns the port while it has members; a `connectors.email.smtp.Desk`."""
+    """Owns its ports while it has members; a `connectors.email.desk.Desk`."""
 
-    def __init__(self, config: SmtpConfig) -> None:
+    def __init__(self, config: SmtpConfig | LmtpConfig) -> None:
         """Nothing is opened yet."""
-        self.config = config
-        self.hostname = ""
-        self.tls: ssl.SSLContext | None = None
         self.lock = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._routes: Routes[Member] = Routes()
         self._members: set[Member] = set()
         self._left: dict[tuple[str, ...], float] = {}
-        self._connections: set[Connection] = set()
-        self._per_ip: Counter[str] = Counter()
-        self._recent: Counter[str] = Counter()
-        self._recent_until = 0.0
+        self._connections: set[Client] = set()
         self._settled = 0.0
         self._buffered = 0
+        self._configure(config)
+
+    def _configure(self, config: SmtpConfig | LmtpConfig) -> None:
+        self.config: ListenerConfig = config
+        self.peers = Peers(config, self._loop.time)
+        self.hostname = config.hostname or platform.node() or "localhost"
+        smtp = config if isinstance(config, SmtpConfig) else None
+        self.require_tls = smtp is not None and smtp.require_tls
+        self.require_auth = smtp is not None and smtp.require_auth
+        self.users: Mapping[str, Secret] = smtp.users if smtp else {}
+        self._failures_max = smtp.max_auth_failures_per_ip if smtp else 0
+        self.tls: ssl.SSLContext | None = None
 
     @property
     def port(self) -> int:
         """The port in use."""
-        if self._server is None:
-            raise RuntimeError("the listener is closed")
-        return int(self._server.sockets[0].getsockname()[1])
+        return self._port(0)
 
-    async def join(self, member: Member, config: SmtpConfig) -> None:
-        """Add a channel, opening the port for the first; raises `Misconfigured`."""
+    @property
+    def tls_port(self) -> int:
+        """The port in use where TLS begins at once."""
+        return self._port(1)
+
+    def _port(self, number: int) -> int:
+        if not self._servers:
+            raise RuntimeError("the listener is closed")
+        return int(self._servers[number].sockets[0].getsockname()[1])
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether a channel uses it."""
+        return bool(self._members)
+
+    async def join(self, member: Member, config: SmtpConfig | LmtpConfig) -> None:
+        """Add a channel, opening the ports for the first; raises `Misconfigured`."""
         async with self.lock:
             if self._members and config != self.config:
                 raise Misconfigured(f"the channels listening on {config.listen} must have the same `smtp` options")
@@ -91,7 +114,7 @@ class Listener:
             except ValueError as exc:
                 raise Misconfigured(str(exc)) from exc
             try:
-                if self._server is None:
+                if not self._servers:
                     await self._open(config)
             except BaseException:
                 self._routes.discard(member)
@@ -124,50 +147,58 @@ class Listener:
         now = self._loop.time()
         self._left = {key: until for key, until in self._left.items() if until > now}
         self._left.update(dict.fromkeys(map(tuple, member.patterns), now + REMEMBER_LEFT_SECS))
-        if self._members <= {member} and self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._members <= {member}:
+            self._close()
 
-    async def _open(self, config: SmtpConfig) -> None:
-        self.config = config
-        self.hostname = config.hostname or platform.node() or "localhost"
-        self.tls = _tls_context(config)
-        host, _, port = config.listen.rpartition(":")
+    async def _open(self, config: SmtpConfig | LmtpConfig) -> None:
+        self._configure(config)
         try:
-            self._server = await self._loop.create_server(
-                lambda: Connection(self), host.strip("[]") or None, int(port), reuse_port=True, backlog=BACKLOG
-            )
-        except OSError as exc:
-            raise Misconfigured(f"cannot listen on {config.listen}: {exc.strerror or exc}") from exc
+            if isinstance(config, SmtpConfig):
+                self.tls = server_context(config)
+                self._servers.append(await open_port(config.listen, lambda: Connection(self)))
+                if config.listen_tls is not None:
+                    self._servers.append(await open_port(config.listen_tls, lambda: Connection(self), tls=self.tls))
+            else:
+                self._servers.append(
+                    await open_port(config.listen, lambda: LmtpConnection(self), mode=config.socket_mode)
+                )
+        except BaseException:
+            self._close()
+            raise
         self._settled = self._loop.time() + config.settle_secs
 
-    def admit(self, connection: Connection, peer: str) -> str | None:
-        """See `connectors.email.smtp.Desk`."""
-        key, config = _network(peer), self.config
-        if self._loop.time() >= self._recent_until:
-            self._recent.clear()
-            self._recent_until = self._loop.time() + 60.0
-        self._recent[key] += 1
-        if len(self._connections) >= config.max_connections:
-            return replies.CROWDED
-        if self._per_ip[key] >= config.max_connections_per_ip:
-            return replies.CROWDED_BY_YOU
-        if 0 < config.connections_per_minute_per_ip < self._recent[key]:
-            return replies.TOO_OFTEN
-        self._connections.add(connection)
-        self._per_ip[key] += 1
-        return None
+    def _close(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
 
-    def leave(self, connection: Connection, peer: str) -> None:
-        """See `connectors.email.smtp.Desk`."""
-        key = _network(peer)
+    def admit(self, connection: Client, peer: str) -> str | None:
+        """See `connectors.email.desk.Desk`."""
+        refusal = self.peers.enter(peer)
+        if refusal is None:
+            self._connections.add(connection)
+        return refusal
+
+    def leave(self, connection: Client, peer: str) -> None:
+        """See `connectors.email.desk.Desk`."""
         self._connections.discard(connection)
-        self._per_ip[key] -= 1
-        if self._per_ip[key] <= 0:
-            del self._per_ip[key]
+        self.peers.leave(peer)
+
+    def begin_mail(self, peer: str) -> bool:
+        """See `connectors.email.desk.Desk`."""
+        return self.peers.begin_mail(peer)
+
+    def locked(self, peer: str) -> bool:
+        """See `connectors.email.desk.Desk`."""
+        return self.peers.failed_logins(peer) >= self._failures_max
+
+    def login_failed(self, peer: str) -> None:
+        """See `connectors.email.desk.Desk`."""
+        self.peers.failed_logins(peer, another=True)
+        structlog.get_logger().warning("smtp_login_failed", peer=peer)
 
     def refusal(self, recipient: str) -> str | None:
-        """See `connectors.email.smtp.Desk`."""
+        """See `connectors.email.desk.Desk`."""
         if self._routes.find(recipient) is not None:
             return None
         now = self._loop.time()
@@ -177,63 +208,61 @@ class Listener:
         return replies.NOT_YET if leaving or now < self._settled else replies.UNKNOWN
 
     def reserve(self, count: int) -> bool:
-        """See `connectors.email.smtp.Desk`."""
+        """See `connectors.email.desk.Desk`."""
         if count > 0 and self._buffered + count > self.config.max_buffered_bytes:
             return False
         self._buffered += count
         return True
 
-    async def deliver(self, mail: Mail, recipients: list[str]) -> Outcome:
-        """Hand a mail to every channel concerned; if one cannot take it, the client repeats it for all.
-
-        The others then see a duplicate, which their dedup store recognises.
-        """
-        by_member: dict[Member | None, list[str]] = {}
-        for recipient in recipients:
-            by_member.setdefault(self._routes.find(recipient), []).append(recipient)
-        tasks = [member.start(mail, addresses) if member else None for member, addresses in by_member.items()]
-        running = [task for task in tasks if task is not None]
+    async def deliver(self, mail: Mail, recipients: list[str]) -> list[Outcome]:
+        """Hand a mail once to every channel concerned; see `connectors.email.desk.Desk`."""
+        targets = [self._routes.find(recipient) for recipient in recipients]
+        tasks: dict[Member, asyncio.Task[Outcome] | None] = {}
+        for member in dict.fromkeys(one for one in targets if one is not None):
+            tasks[member] = member.start(
+                mail, [to for to, one in zip(recipients, targets, strict=True) if one is member]
+            )
+        running = [task for task in tasks.values() if task is not None]
         if running:
             await asyncio.wait(running)
-        if len(running) < len(tasks) or any(task.cancelled() for task in running):
-            return Outcome.BUSY
-        outcomes = {task.result() for task in running}
-        if Outcome.BUSY in outcomes:
-            return Outcome.BUSY
-        return Outcome.ACCEPTED if Outcome.ACCEPTED in outcomes else Outcome.REFUSED
+        return [_outcome(tasks[member]) if member is not None else Outcome.BUSY for member in targets]
 
 
-async def serve(hub: dict[str, Any], config: EmailConfig, smtp: SmtpConfig, inbox: Inbox) -> None:
-    """Receive for one channel at the listener that `smtp` names, until cancelled; raises `Misconfigured`."""
-    name = f"smtp:{smtp.listen}"
-    listener: Listener = hub.get(name) or hub.setdefault(name, Listener(smtp))
+def _outcome(task: asyncio.Task[Outcome] | None) -> Outcome:
+    """Read a result; a delivery that did not begin, or was broken off, is to be repeated."""
+    return Outcome.BUSY if task is None or task.cancelled() else task.result()
+
+
+async def serve(hub: dict[str, Any], config: EmailConfig, inbox: Inbox) -> None:
+    """Receive for one channel by SMTP and LMTP, whichever it has, until cancelled; raises `Misconfigured`."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for options in (config.smtp, config.lmtp):
+                if options is not None:
+                    group.create_task(_serve(hub, config, options, inbox))
+            await asyncio.Event().wait()
+    except* Misconfigured as exc:
+        raise exc.exceptions[0] from None
+
+
+async def _serve(hub: dict[str, Any], config: EmailConfig, options: SmtpConfig | LmtpConfig, inbox: Inbox) -> None:
+    listener = _listener(hub, options)
     member = Member(config, inbox)
-    await listener.join(member, smtp)
+    await listener.join(member, options)
     try:
         await listener.serve(member)
     finally:
         await listener.part(member)
 
 
-def _tls_context(config: SmtpConfig) -> ssl.SSLContext | None:
-    if config.tls_cert is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(config.tls_cert, config.tls_key)
-    except (OSError, ssl.SSLError) as exc:
-        files = " and ".join(filter(None, (config.tls_cert, config.tls_key)))
-        raise Misconfigured(f"cannot use the certificate in {files}: {exc.strerror or exc}") from exc
-    return context
-
-
-def _network(peer: str) -> str:
-    """The client for the limits: an IPv4 address, or the /64 that one IPv6 customer gets."""
-    try:
-        address = ipaddress.ip_address(peer.partition("%")[0])
-    except ValueError:
-        return peer
-    if address.version == 6:
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return peer
+def _listener(hub: dict[str, Any], options: SmtpConfig | LmtpConfig) -> Listener:
+    """Find or make the listener of these ports: two on one port would each get half of the mail."""
+    tls = options.listen_tls if isinstance(options, SmtpConfig) else None
+    names = [f"smtp:{address}" for address in (options.listen, tls) if address is not None]
+    listener: Listener = hub.get(names[0]) or Listener(options)
+    for name in names:
+        other: Listener | None = hub.get(name)
+        if other is not None and other is not listener and other.busy:
+            raise Misconfigured(f"{name.removeprefix('smtp:')} is in use by a listener with another `listen`")
+        hub[name] = listener
+    return listener

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 ACCEPTED = "250 2.0.0 Accepted"
+SENDER_OK = "250 2.1.0 Sender ok"
 RECIPIENT_OK = "250 2.1.5 Recipient ok"
 BUSY = "451 4.3.0 Cannot take the mail now, please try again"
 FAILED = "451 4.3.0 Internal error, please try again"
@@ -17,6 +18,21 @@ NOT_UNDERSTOOD = "554 5.6.0 The mail could not be understood"
 IMITATION = (
     "554 5.6.0 The mail imitates the end of data with bare CR or LF; send CRLF line ends and double leading dots"
 )
+BARE_LF = "554 5.6.0 The mail has a line feed without a carriage return before it; end lines with CRLF"
+BARE_LF_COMMAND = "500 5.5.2 End lines with CRLF, and with nothing less"
+TOO_MANY_MAILS = "450 4.7.1 Too many mails from your address, please try again"
+NO_RECIPIENT = "503 5.5.1 Give a recipient first: RCPT TO"
+AUTHENTICATED = "235 2.7.0 Authentication succeeded"
+WRONG_PASSWORD = "535 5.7.8 Wrong user name or password"  # noqa: S105 -- a reply
+TOO_MANY_FAILURES = "454 4.7.0 Too many wrong passwords from your address, come back later"
+NEEDS_TLS = "538 5.7.11 Passwords are only taken over TLS: STARTTLS first"
+NO_AUTH = "502 5.5.1 This server has no authentication"
+NO_AUTH_NOW = "503 5.5.1 Authentication is not possible now"
+NO_MECHANISM = "504 5.5.4 The mechanisms are PLAIN and LOGIN"
+AUTH_CANCELLED = "501 5.7.0 Authentication cancelled"
+BAD_RESPONSE = "501 5.5.2 This is no valid response"
+RESPONSE_TOO_LONG = "500 5.5.6 The response is too long"
+IS_LMTP = "500 5.5.1 This is LMTP: say LHLO"
 CLOSING = "421 4.3.2 The service is closing, please try again"
 TIMEOUT = "421 4.4.2 Too slow, closing the connection"
 TOO_MANY_ERRORS = "421 4.7.0 Too many errors, closing the connection"

@@ -20,7 +20,7 @@ from msgspec import Struct
 TIMEOUT_SECS = 30.0
 ATTEMPTS = 8
 FIRST_PAUSE_SECS, LONGEST_PAUSE_SECS = 0.5, 10.0
-MALFORMED = b"\x00\xff not: a mail\nContent-Type: multipart/mixed; boundary=\r\n\r\n\xc3\x28 =?utf-8?b?w6?=\r\n"
+MALFORMED = b"\x00\xff not: a mail\r\nContent-Type: multipart/mixed; boundary=\r\n\r\n\xc3\x28 =?utf-8?b?w6?=\r\n"
 
 
 class Report(Struct):

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import trustme
 
 from connectors.api import Context, Receipt
 from connectors.email import EmailChannel, EmailConfig, SmtpConfig
+from connectors.email.config import TrustConfig
 from connectors.email.listener import Listener
 from normalizer.model import ChannelRef
 from normalizer.raw import RawEvent
@@ -61,17 +63,26 @@ class Office:
     """Runs channels that share one hub."""
 
     def __init__(self, folder: Path, http: aiohttp.ClientSession, group: asyncio.TaskGroup) -> None:
-        self.folder, self.http, self.group = folder, http, group
+        self.folder, self.http, self.group = folder / "blobs", http, group
+        self.folder.mkdir()
         self.hub: dict[str, Any] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
     async def add(
-        self, name: str = "support", addresses: tuple[str, ...] = ("support@shop.example",), **smtp: Any
+        self,
+        name: str = "support",
+        addresses: tuple[str, ...] = ("support@shop.example",),
+        trust: TrustConfig = TrustConfig(),  # noqa: B008 -- immutable
+        **smtp: Any,
     ) -> Pipeline:
         """Start a channel and wait until it takes mail."""
-        pipeline = Pipeline()
         options = {"listen": "127.0.0.1:0", "hostname": "mx.shop.example", "settle_secs": 0.0, **smtp}
-        channel = EmailChannel(EmailConfig(addresses=addresses, smtp=SmtpConfig(**options)), self.context(name))
+        return await self.start(name, EmailConfig(addresses=addresses, smtp=SmtpConfig(**options), trust=trust))
+
+    async def start(self, name: str, config: EmailConfig) -> Pipeline:
+        """Start a channel with any options and wait until it takes mail."""
+        pipeline = Pipeline()
+        channel = EmailChannel(config, self.context(name))
         self.tasks[name] = task = self.group.create_task(channel.run(pipeline))
         await asyncio.sleep(0.02)
         if task.done():
@@ -79,9 +90,8 @@ class Office:
         return pipeline
 
     def context(self, name: str) -> Context:
-        return make_context(
-            ChannelRef(id=name, type="email"), self.folder, self.http, blobs=FolderBlobs(self.folder), hub=self.hub
-        )
+        channel, data = ChannelRef(id=name, type="email"), self.folder.with_name("data")
+        return make_context(channel, data, self.http, blobs=FolderBlobs(self.folder), hub=self.hub)
 
     async def remove(self, name: str) -> None:
         task = self.tasks.pop(name)
@@ -116,9 +126,12 @@ class Office:
             return client.sendmail(sender, to or ("support@shop.example",), data, mail_options=options)
 
     @asynccontextmanager
-    async def raw(self) -> AsyncIterator[Client]:
-        """Connect without any library in between."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+    async def raw(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[Client]:
+        """Connect without any library in between; with `tls` to the port where it begins at once."""
+        port = self.port if tls is None else self.listener.tls_port
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=tls, server_hostname="mx.shop.example" if tls else None
+        )
         client = Client(reader, writer)
         try:
             yield client
@@ -157,6 +170,21 @@ class Client:
         for recipient in recipients or ("support@shop.example",):
             await self.ask(f"RCPT TO:<{recipient}>")
         return await self.ask("DATA")
+
+
+def certificate(folder: Path) -> dict[str, str]:
+    """Make a certificate; returns the options that use it. `client_tls` trusts it."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("mx.shop.example", "127.0.0.1")
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    issued.private_key_pem.write_to_path(folder / "key.pem")
+    for number, blob in enumerate(issued.cert_chain_pems):
+        blob.write_to_path(folder / "cert.pem", append=number > 0)
+    return {"tls_cert": str(folder / "cert.pem"), "tls_key": str(folder / "key.pem")}
+
+
+def client_tls(folder: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=folder / "ca.pem")
 
 
 def mail(text: str = "Where is my parcel?", **headers: str) -> EmailMessage:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import smtplib
-import ssl
+from email.policy import SMTP
 from pathlib import Path
 
 import pytest
-import trustme
 
 from connectors.errors import Busy
 from normalizer.codecs.email import EmailCodec
@@ -17,7 +16,7 @@ from normalizer.errors import MalformedPayload
 from normalizer.model import MessageParams
 from normalizer.parts import Email, File, Image
 from normalizer.raw import Event
-from tests.integration.smtp.helpers import Office, mail
+from tests.integration.smtp.helpers import Office, certificate, client_tls, mail
 from tests.servers.process import require
 
 
@@ -41,7 +40,7 @@ async def test_the_client_waits_until_the_mail_is_durable(office: Office) -> Non
 
     async with office.raw() as client:
         await client.begin()
-        await client.say(mail().as_bytes(), b"\r\n.\r\n")
+        await client.say(mail().as_bytes(policy=SMTP), b"\r\n.\r\n")
         async with asyncio.timeout(5):
             await pipeline.arrived.wait()
         with pytest.raises(TimeoutError):
@@ -135,8 +134,8 @@ async def test_a_mail_that_is_noise_is_taken_all_the_same(office: Office) -> Non
     assert pipeline.taken[0].body == noise + b"\r\n"
 
 
-async def test_dots_are_undone_and_bare_line_feeds_stay_as_they_are(office: Office) -> None:
-    pipeline = await office.add()
+async def test_dots_are_undone_and_bare_line_feeds_stay_as_they_are_where_they_are_accepted(office: Office) -> None:
+    pipeline = await office.add(bare_lf="accept")
 
     async with office.raw() as client:
         await client.begin()
@@ -164,8 +163,7 @@ async def test_swaks_delivers_an_attachment_with_pipelining(office: Office, tmp_
 
 
 async def test_a_mail_over_starttls_says_so(office: Office, tmp_path: Path) -> None:
-    cert, key = certificate(tmp_path)
-    pipeline = await office.add(tls_cert=str(cert), tls_key=str(key), require_tls=True)
+    pipeline = await office.add(**certificate(tmp_path), require_tls=True)
 
     await office.send(mail("x" * 900_000), starttls=client_tls(tmp_path))
 
@@ -174,8 +172,7 @@ async def test_a_mail_over_starttls_says_so(office: Office, tmp_path: Path) -> N
 
 
 async def test_starttls_forgets_what_was_said_before_it(office: Office, tmp_path: Path) -> None:
-    cert, key = certificate(tmp_path)
-    pipeline = await office.add(tls_cert=str(cert), tls_key=str(key))
+    pipeline = await office.add(**certificate(tmp_path))
 
     def talk() -> tuple[list[int], dict[str, str]]:
         with smtplib.SMTP("127.0.0.1", office.port, timeout=20) as client:
@@ -185,7 +182,7 @@ async def test_starttls_forgets_what_was_said_before_it(office: Office, tmp_path
             codes = [before, client.docmd("MAIL FROM:<ann@example.net>")[0]]
             client.ehlo()
             features = dict(client.esmtp_features)
-            client.sendmail("ann@example.net", ["support@shop.example"], mail().as_bytes())
+            client.sendmail("ann@example.net", ["support@shop.example"], mail().as_bytes(policy=SMTP))
             return codes, features
 
     codes, features = await asyncio.to_thread(talk)
@@ -196,8 +193,7 @@ async def test_starttls_forgets_what_was_said_before_it(office: Office, tmp_path
 
 
 async def test_commands_slipped_in_before_the_handshake_are_forgotten(office: Office, tmp_path: Path) -> None:
-    cert, key = certificate(tmp_path)
-    await office.add(tls_cert=str(cert), tls_key=str(key))
+    await office.add(**certificate(tmp_path))
 
     async with office.raw() as client:
         await client.hear()
@@ -209,8 +205,7 @@ async def test_commands_slipped_in_before_the_handshake_are_forgotten(office: Of
 
 
 async def test_without_starttls_nothing_goes_where_encryption_is_required(office: Office, tmp_path: Path) -> None:
-    cert, key = certificate(tmp_path)
-    await office.add(tls_cert=str(cert), tls_key=str(key), require_tls=True)
+    await office.add(**certificate(tmp_path), require_tls=True)
 
     with pytest.raises(smtplib.SMTPSenderRefused) as caught:
         await office.send(mail())
@@ -263,17 +258,3 @@ async def test_international_addresses_and_8bit_text(office: Office) -> None:
     assert isinstance(event.params, MessageParams)
     assert isinstance(event.params.message.parts[0], Email)
     assert (event.params.message.subject, event.params.message.text) == ("Grüße", "Ä")
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    authority = trustme.CA()
-    issued = authority.issue_cert("mx.shop.example", "127.0.0.1")
-    authority.cert_pem.write_to_path(folder / "ca.pem")
-    issued.private_key_pem.write_to_path(folder / "key.pem")
-    for number, blob in enumerate(issued.cert_chain_pems):
-        blob.write_to_path(folder / "cert.pem", append=number > 0)
-    return folder / "cert.pem", folder / "key.pem"
-
-
-def client_tls(folder: Path) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=folder / "ca.pem")

@@ -12,8 +12,7 @@ from connectors.errors import Busy
 from gateway.simulate import email as provider
 from normalizer.codecs.email import read
 from normalizer.model import MessageParams
-from tests.integration.smtp.helpers import Office, Pipeline
-from tests.integration.smtp.test_smtp_mail import certificate
+from tests.integration.smtp.helpers import Office, Pipeline, certificate
 
 
 async def simulate(office: Office, **options: Any) -> int:
@@ -38,8 +37,7 @@ async def test_numbered_mails_each_sent_twice(office: Office, capsys: pytest.Cap
 
 
 async def test_a_reply_with_an_attachment_over_starttls(office: Office, tmp_path: Path) -> None:
-    cert, key = certificate(tmp_path)
-    pipeline = await office.add(tls_cert=str(cert), tls_key=str(key))
+    pipeline = await office.add(**certificate(tmp_path))
     (tmp_path / "bill.pdf").write_bytes(b"%PDF")
 
     status = await simulate(
