@@ -42,7 +42,7 @@ class Mailbox:
         self._addresses = [one for one in dict.fromkeys(own) if "@" in one and not one.startswith("*@")]
         self._max_bytes = min(config.max_bytes or max_bytes, max_bytes)
         self._oauth = OAuth(config.oauth, context, "imap") if config.oauth else None
-        self._lease = Lease(context.state, COMPONENT)
+        self._lease = Lease(context.state, COMPONENT, secs=config.lease_secs)
         self._lived = 0.0
 
     async def run(self, inbox: Inbox) -> None:

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from connectors.api import Positive, Seconds
 from connectors.email.oauth_config import OAuthConfig
+from connectors.leases import LEASE_SECS
 from connectors.secrets import Secret
 
 IDLE_MAX = 1_740
@@ -44,6 +45,7 @@ class ImapConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             `large_head_bytes` say, and the whole is kept as a blob (`raw.ref`). At most the channel's `max_bytes`,
             which is the default.
         large_head_bytes: how much of a mail above `max_bytes` is read into its event.
+        lease_secs: how long after a crash of the worker that reads another one takes over.
         retry_secs: the longest wait between two attempts to reach the server; after a refused login four times that.
     """
 
@@ -64,6 +66,7 @@ class ImapConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     timeout_secs: Seconds = 60.0
     max_bytes: Positive | None = None
     large_head_bytes: Positive = 262_144
+    lease_secs: Seconds = LEASE_SECS
     retry_secs: Seconds = 300.0
 
     def __post_init__(self) -> None:

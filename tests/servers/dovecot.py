@@ -202,6 +202,13 @@ class Dovecot:
                 found.append(Stored(int(uid), frozenset(flags[1].decode().split()) if flags else frozenset(), body))
             return found
 
+    def uids(self, folder: str = "INBOX", user: str = USER) -> dict[int, int]:
+        """Tell which UID the server gave to which mail: UID → its place among all that were added, from 0."""
+        self.count(folder, user)  # makes the server look
+        lines = (self._box(user, folder) / "dovecot-uidlist").read_text().splitlines()[1:]
+        pairs = (re.match(r"(\d+) .*:\d+\.M(\d+)P", line) for line in lines)
+        return {int(pair[1]): int(pair[2]) - 1 for pair in pairs if pair}
+
     def count(self, folder: str = "INBOX", user: str = USER) -> int:
         """Count the mails of a folder."""
         with self.client(user) as client:

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from connectors.api import Receipt, Sink
+from connectors.api import Receipt
 from connectors.email import EmailChannel, EmailConfig
 from connectors.email.imap_config import ImapConfig
 from connectors.secrets import Secret
@@ -96,17 +96,20 @@ def _subject(raw: RawEvent) -> str:
 
 @asynccontextmanager
 async def reading(
-    folder: Path, options: ImapConfig, *, store: Deduplicator | None = None, sink: Sink | None = None, **config: Any
+    folder: Path, options: ImapConfig, *, store: Deduplicator | None = None, broker_url: str = "embedded:"
 ) -> AsyncIterator[Post]:
     """Run a channel until the end of the block; with the same `folder` it goes on where it was."""
-    async with rig(folder, channel=CHANNEL, kind="email", codec=EmailCodec()) as it, aiohttp.ClientSession() as http:
-        settings = EmailConfig(imap=options, **config)
+    async with (
+        rig(folder, channel=CHANNEL, kind="email", codec=EmailCodec(), broker_url=broker_url) as it,
+        aiohttp.ClientSession() as http,
+    ):
+        settings = EmailConfig(imap=options)
         reports = Reports()
         context = make_context(it.channel, folder, http, store=store or it.dedup, report=reports)
         post = Post(EmailChannel(settings, context), it)
         reports.post = post
         async with asyncio.TaskGroup() as group:
-            post.task = task = group.create_task(post.channel.run(sink or post.sink))
+            post.task = task = group.create_task(post.channel.run(post.sink))
             yield post
             task.cancel()
 

@@ -125,9 +125,8 @@ async def test_of_two_nodes_one_reads_and_the_other_follows_when_it_ends(dovecot
     store = EmbeddedDeduplicator(tmp_path / "shared.db")
     await store.open()
     dovecot.add(mail(1))
-    options = options_of(dovecot, after="nothing")
+    options = options_of(dovecot, after="nothing", lease_secs=0.6)
     async with reading(tmp_path / "b", options, store=store) as second:
-        second.channel._mailbox._lease.secs = 0.6  # how often it asks
         async with reading(tmp_path / "a", options, store=store) as first:
             await second.until(lambda: first.taken or second.taken)
             holder, waiting = (first, second) if first.taken else (second, first)
