@@ -25,7 +25,7 @@ LIMIT = 200_000
 SHOP, ME = "support@shop.example", "ann@example.net"
 UGLY = {
     "nothing": b"",
-    "only a line feed": b"\n",
+    "only an empty line": b"\r\n",
     "no headers": b"Where is my order?\r\n",
     "headers that are none": b": \r\n:::\r\n\r\n" + b"\xff" * 500,
     "invalid UTF-8 everywhere": b"From: \xff\xfe <\xc0@\x80>\r\nSubject: \xed\xa0\x80\r\n\r\n\xf8\x88\x80",
@@ -39,7 +39,7 @@ UGLY = {
     "a date of the year 99999": b"Date: Mon, 99 Foo 99999 99:99:99 +9999\r\nFrom: x\r\n\r\nhi\r\n",
     "a header of 100 kB": b"Subject: " + b"x" * 100_000 + b"\r\n\r\nhi\r\n",
     "ten thousand headers": b"X: y\r\n" * 10_000 + b"\r\nhi\r\n",
-    "an executable": b"\x7fELF" + bytes(range(256)) * 20,
+    "an executable": b"\x7fELF" + bytes(range(256)).replace(b"\n", b"") * 20,
 }
 
 
@@ -154,6 +154,14 @@ def test_a_mail_is_never_refused_for_being_ugly(gateway: GatewayProcess, port: i
     assert kept["received"] == kept["published"] + kept["duplicate"] + kept["quarantined"]
 
 
+@pytest.mark.parametrize("body", [b"Subject: x\n\nhi\n", b"Subject: x\r\n\r\nhi\n.\nMAIL FROM:<a@b.example>\r\n"])
+def test_a_bare_line_feed_is_protocol_abuse(gateway: GatewayProcess, port: int, body: bytes) -> None:
+    before = books(gateway)
+
+    assert send(port, body) == 554
+    assert books(gateway) == before
+
+
 @pytest.mark.usefixtures("gateway")
 def test_clients_that_send_nothing_or_drop_by_drop_are_cut_off(port: int) -> None:
     begun = b"EHLO client.example\r\nMAIL FROM:<" + ME.encode() + b">\r\nRCPT TO:<" + SHOP.encode() + b">\r\nDATA\r\n"
@@ -203,6 +211,49 @@ def test_after_all_that_mail_is_taken_and_the_books_balance(gateway: GatewayProc
     assert '"level": "error"' not in logs
     assert words not in logs
     assert ME not in logs
+
+
+HURTFUL = {
+    "a header of 1 MB": b"Subject: " + b"x" * 1_000_000 + b"\r\n\r\nhi\r\n",
+    "a folded header of 1 MB": b"Subject: x" + b"\r\n y" * 250_000 + b"\r\n\r\nhi\r\n",
+    "1 000 nested parts": b"".join(
+        b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\n' % (n, n) for n in range(1_000)
+    ),
+    "100 000 parts": b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+    + b"--b\r\n\r\nx\r\n" * 100_000
+    + b"--b--\r\n",
+    "base64 like a bomb": b"Content-Transfer-Encoding: base64\r\nContent-Type: application/zip\r\n\r\n"
+    + b"UEsD\r\n" * 300_000,
+    "NUL bytes": b"Subject: a\x00b\r\n\r\n" + b"\x00" * 1_000_000,
+}
+
+
+def test_mails_made_to_hurt_cost_bounded_time_and_memory_and_hold_up_nobody(make_gateway: Any) -> None:
+    port = free_port()
+    smtp = f'listen = "127.0.0.1:{port}", settle_secs = 0, max_recipients = 100'
+    channel = f'[channels.mail]\nkind = "email"\naddresses = ["*@shop.example"]\nsmtp = {{ {smtp} }}\n'
+    gateway = make_gateway(channels=channel)
+    assert send(port, mail("first", "first")) == 250
+    process = psutil.Process(gateway.pid)
+    resident, took = process.memory_info().rss, {}
+
+    for name, body in HURTFUL.items():
+        started = time.monotonic()
+        assert send(port, body) == 250, name
+        took[name] = time.monotonic() - started
+    with smtplib.SMTP("127.0.0.1", port, local_hostname="client.example", timeout=60) as client:
+        client.ehlo()
+        client.mail(ME)
+        codes = [client.rcpt(f"{number}@shop.example")[0] for number in range(10_000)]
+        assert client.data(mail("many", "many"))[0] == 250
+    assert send(port, mail("last", "last")) == 250
+
+    assert {name: secs for name, secs in took.items() if secs > 15} == {}
+    assert (codes[:100], set(codes[100:])) == ([250] * 100, {452})
+    assert process.memory_info().rss - resident < 200_000_000
+    rows = books(gateway)
+    assert rows.pop("received") == sum(rows.values()) + gateway.total("gateway_spooled_messages", channel="mail")
+    assert rows["published"] + rows["quarantined"] == len(HURTFUL) + 3
 
 
 def test_a_full_house_is_told_to_come_back(make_gateway: Any) -> None:

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.email import replies
-from connectors.email.config import EmailConfig
+from connectors.email import auth, replies
+from connectors.email.config import EmailConfig, SmtpConfig
 from connectors.email.data import DataReader
+from connectors.email.peers import Peers
 from connectors.email.routing import Pattern, Routes
+from connectors.secrets import Secret
 
 LINES = st.lists(st.binary(max_size=20).map(lambda line: line.replace(b"\r", b"").replace(b"\n", b"")), max_size=12)
 
@@ -120,7 +122,19 @@ def test_a_taken_address_is_refused_with_everything_beside_it() -> None:
         ({"smtp": {"listen": ":0", "max_bytes": 40_000_000}}, "max_bytes"),
         ({"smtp": {"listen": ":0", "max_buffered_bytes": 1}}, "max_buffered_bytes"),
         ({"smtp": {"listen": ":0", "max_size": 1}}, "max_size"),
+        ({"smtp": {"listen": ":0", "listen_tls": ":1"}}, "tls_cert"),
+        ({"smtp": {"listen": ":0", "listen_tls": ":70000", "tls_cert": "c"}}, "listen_tls"),
+        ({"smtp": {"listen": ":0", "require_auth": True}}, "users"),
+        ({"smtp": {"listen": "unix:/run/mail.sock"}}, "listen"),
+        ({"smtp": {"listen": ":0", "bare_lf": "bounce"}}, "bare_lf"),
         ({"smtp": None}, "no way in or out"),
+        ({"smtp": None, "lmtp": {"listen": "127.0.0.1:25"}}, "for SMTP"),
+        ({"smtp": None, "lmtp": {"listen": "127.0.0.1:70000"}}, "65535"),
+        ({"smtp": None, "lmtp": {"listen": "unix:"}}, "listen"),
+        ({"smtp": None, "lmtp": {"listen": "unix:/x", "max_bytes": 40_000_000}}, r"lmtp\.max_bytes"),
+        ({"smtp": None, "lmtp": {"listen": "unix:/x"}, "addresses": []}, "addresses"),
+        ({"lmtp": {"listen": "unix:/x", "socket_mode": "rw"}}, "socket_mode"),
+        ({"trust": {"mode": "upstream"}}, "authserv_id"),
         ({"imap": {}}, "imap"),
     ],
 )
@@ -129,6 +143,56 @@ def test_wrong_options_are_named(change: dict[str, object], complaint: str) -> N
 
     with pytest.raises(msgspec.ValidationError, match=complaint):
         msgspec.convert(options, EmailConfig)
+
+
+def test_passwords_are_only_taken_where_there_is_a_certificate() -> None:
+    with pytest.raises(ValueError, match="over TLS"):
+        SmtpConfig(listen=":0", users={"scanner": Secret("open sesame")})
+
+
+def test_what_a_client_does_is_counted_by_the_minute_and_by_the_network() -> None:
+    now = [1_000.0]
+    config = SmtpConfig(listen=":0", mails_per_minute_per_ip=2, connections_per_minute_per_ip=3)
+    peers = Peers(config, lambda: now[0])
+
+    assert [peers.begin_mail("192.0.2.1") for _ in range(3)] == [True, True, False]
+    assert peers.begin_mail("192.0.2.2")
+    assert [peers.begin_mail(f"2001:db8::{n}") for n in range(3)] == [True, True, False]
+    assert [peers.enter("192.0.2.1") for _ in range(4)] == [None, None, None, replies.TOO_OFTEN]
+    now[0] += 60.0
+    assert peers.begin_mail("192.0.2.1")
+    assert peers.enter("192.0.2.1") is None
+
+
+def test_places_are_limited_for_one_client_and_for_all_and_given_back() -> None:
+    peers = Peers(SmtpConfig(listen=":0", max_connections=3, max_connections_per_ip=2), lambda: 0.0)
+
+    first = [peers.enter(peer) for peer in ("192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.3")]
+    peers.leave("192.0.2.1")
+
+    assert first == [None, None, replies.CROWDED_BY_YOU, None, replies.CROWDED]
+    assert peers.enter("192.0.2.3") is None
+
+
+def test_wrong_passwords_are_remembered_for_an_hour() -> None:
+    now = [0.0]
+    peers = Peers(SmtpConfig(listen=":0"), lambda: now[0])
+    for _ in range(3):
+        peers.failed_logins("192.0.2.1", another=True)
+
+    assert (peers.failed_logins("192.0.2.1"), peers.failed_logins("192.0.2.2")) == (3, 0)
+    now[0] += 3600.0
+    assert peers.failed_logins("192.0.2.1") == 0
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "known"),
+    [("scanner", "open sesame", True), ("scanner", "open sesam", False), ("", "", False), ("empty", "", True)],
+)
+def test_a_password_fits_its_user(user: str, password: str, known: object) -> None:
+    users = {"scanner": Secret("open sesame"), "empty": Secret("")}
+
+    assert auth.genuine(auth.Credentials(user, password), users) is known
 
 
 def test_every_reply_of_ours_has_an_enhanced_status_code() -> None:

@@ -1,4 +1,4 @@
-"""What nobody should send: everything is answered, in bounded time and memory, and the next client finds the server well."""
+"""What nobody should send: all is answered, in bounded time and memory, and the next client finds the server well."""
 
 from __future__ import annotations
 
