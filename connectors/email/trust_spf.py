@@ -69,7 +69,7 @@ class _Query(spf.query):  # type: ignore[misc]
         self._ask, self._deadline = ask, deadline
 
     @override
-    def dns(self, name: Any, qtype: str, cnames: Any = None, ignore_void: bool = False) -> list[Any]:
+    def dns(self, name: Any, qtype: str, *, ignore_void: bool = False) -> list[Any]:
         if time.monotonic() > self._deadline:
             raise spf.TempError("too slow")
         try:
