@@ -31,7 +31,7 @@ CAPABILITIES = Capabilities(
     receives=("message.received", "message.status", "receipt.read"),
     parts=("text", "image", "audio", "video", "file"),
     notes=(
-        "receives by SMTP; a mail is answered 250 once it is durable, 451 otherwise",
+        "receives by SMTP and LMTP; a mail is answered 250 once it is durable, 451 otherwise",
         "reads a mailbox by IMAP; a mail is flagged, moved or deleted once it is durable",
         "sends by `outgoing`; status sent means that the mail server has taken responsibility (RFC 5321 §2.1)",
         "later reports about a sent mail become message.status failed or delivered (RFC 3464)",
@@ -107,6 +107,8 @@ class EmailChannel:
         told: dict[str, Any] = {"addresses": list(config.addresses)}
         if config.smtp is not None:
             told |= {"listen": config.smtp.listen, "starttls": config.smtp.tls_cert is not None}
+        if config.lmtp is not None:
+            told["lmtp"] = config.lmtp.listen
         if self._mailbox is not None:
             told["imap"] = await self._mailbox.probe()
         if self._outgoing is not None:

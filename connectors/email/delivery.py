@@ -94,7 +94,7 @@ class Inbox:
             MalformedPayload: see `connectors.api.Sink`.
         """
         await self._observe(body, None, recipients)
-        security = await self._trust.judge(body)
+        security = await self._trust.judge(body, whole=raw_ref is None)
         return await self._sink(await self._raw(body, recipients, meta, security, raw_ref))
 
     async def _event(self, mail: Mail, recipients: list[str]) -> RawEvent:

@@ -70,7 +70,12 @@ class Trust:
             raise Misconfigured("`trust` needs the DNS, and this system names no server: give `nameservers`") from exc
 
     async def judge(
-        self, mail: bytes, origin: Origin | None = None, *, verified: Literal["basic", "none"] = "none"
+        self,
+        mail: bytes,
+        origin: Origin | None = None,
+        *,
+        verified: Literal["basic", "none"] = "none",
+        whole: bool = True,
     ) -> Security:
         """Say what is proved about a mail, at the latest a second after `timeout_secs`; raises nothing.
 
@@ -79,11 +84,12 @@ class Trust:
             origin: where it came from, for SPF; None where that is unknown (a mailbox) or the client has
                 authenticated itself. DMARC is then only told where a signature proves it.
             verified: how the client proved itself.
+            whole: false where `mail` was cut: no signature of it can be checked any more.
         """
         found = Results()
         if self._config.mode == "upstream":
             found = _told(mail, self._config.authserv_id or "")
-        elif self._dns is not None:
+        elif self._dns is not None and whole:
             found = await self._checked(mail, origin, self._dns)
         return Security(verified=verified, **msgspec.structs.asdict(found))
 

@@ -139,6 +139,12 @@ async def test_the_canonical_form_is_that_of_rfc_6376() -> None:
     assert (relaxed.canonicalize_body(b""), simple.canonicalize_body(b"")) == (b"", b"\r\n")
 
 
+async def test_of_half_a_mail_no_signature_is_checked(dns: DnsServer, key: RSAPrivateKey) -> None:
+    trust = Trust(TrustConfig(mode="check", nameservers=(dns.address,)))
+
+    assert await trust.judge(signed(key)[:-5], whole=False) == Security(verified="none")
+
+
 async def test_one_good_signature_of_several_is_enough(dns: DnsServer, key: RSAPrivateKey) -> None:
     mail = signed(key)
     broken = signed(key, MAIL.replace(b"Parcel", b"Money"), "other.example").partition(b"From:")[0]
