@@ -29,6 +29,9 @@ ConversationKind = Literal["direct", "group", "email", "call", "session"]
 T = TypeVar("T")
 E = TypeVar("E", bound=EventParams)
 
+DEPTH_MAX = 64
+"""Nesting of what is handed on as it came."""
+
 
 def parse(body: bytes | msgspec.Raw, shape: type[T]) -> T:
     """Decode JSON into `shape`; raises `MalformedPayload` with the path of the offender, never its value."""
@@ -162,3 +165,21 @@ def original(raw: RawEvent, native_id: str, scope: str = "") -> str:
 def post(url: str, body: Any) -> Wire:
     """Describe a JSON POST."""
     return Wire(method="POST", url=url, headers={"Content-Type": "application/json"}, body=msgspec.json.encode(body))
+
+
+def bounded(value: T) -> T:
+    """Return what a provider sent, to be handed on as it came; raises `MalformedPayload` when it is nested too deep.
+
+    What can be read 1000 levels deep cannot be written again inside an event.
+    """
+    level: list[Any] = [value]
+    for _ in range(DEPTH_MAX):
+        level = [
+            child
+            for each in level
+            if isinstance(each, dict | list | tuple)
+            for child in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return value
+    raise MalformedPayload(f"nested more than {DEPTH_MAX} levels deep")
