@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
@@ -16,7 +16,6 @@ _LITERAL = re.compile(rb"BODY\[[^\]]*\](?:<\d+>)? \{\d+\}$")
 _CODE = re.compile(rb"\[([A-Z-]+)(?: ([^\]]*))?\]", re.IGNORECASE)
 _EXISTS = re.compile(rb"(\d+) EXISTS")
 _SHIFTED = re.compile(r"[^\x20-\x7e]+")
-_UNSHIFT = re.compile(r"&([A-Za-z0-9+,]*)-")
 
 
 class Selected(Struct, frozen=True):
@@ -45,20 +44,6 @@ def quoted(text: str) -> str:
 def folder_name(name: str) -> str:
     """Write a folder's name as an argument: modified UTF-7 (§5.1.3), quoted."""
     return quoted(_SHIFTED.sub(lambda match: _shift(match[0]), name.replace("&", "&-")))
-
-
-def folder_text(name: str) -> str:
-    """Read modified UTF-7; what is none stays as it is."""
-
-    def unshift(match: re.Match[str]) -> str:
-        if not match[1]:
-            return "&"
-        try:
-            return b64decode(match[1].replace(",", "/") + "===").decode("utf-16-be")
-        except (ValueError, UnicodeError):
-            return match[0]
-
-    return _UNSHIFT.sub(unshift, name)
 
 
 def _shift(text: str) -> str:
