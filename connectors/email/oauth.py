@@ -120,7 +120,7 @@ class OAuth:
         """When the access will end unless somebody does something; None where that is not known."""
         known = [self._refresh.ends] if self._refresh is not None and self._refresh.ends is not None else []
         if self._config.ends is not None:
-            known.append(_start(self._config.ends))
+            known.append(_start(date.fromisoformat(self._config.ends)))
         return datetime.fromtimestamp(min(known), UTC) if known else None
 
     async def watch(self) -> None:

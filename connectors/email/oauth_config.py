@@ -47,7 +47,7 @@ class OAuthConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     tenant: Annotated[str, Meta(pattern=r"^[A-Za-z0-9.-]+$")] = "common"
     scope: str | None = None
     lifetime_days: Positive | None = None
-    ends: date | None = None
+    ends: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", description="a day such as 2027-05-31")] | None = None
     warn_days: Positive = 14
 
     def __post_init__(self) -> None:
@@ -64,6 +64,12 @@ class OAuthConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             raise ValueError("`oauth` needs the `tenant` where the application signs in for itself")
         if self.refresh_token is None and self.provider == "google":
             raise ValueError("`oauth` needs a `refresh_token` for Google")
+
+        if self.ends is not None:
+            try:
+                date.fromisoformat(self.ends)
+            except ValueError:
+                raise ValueError(f"`ends` is {self.ends!r}, which is no day of the calendar") from None
 
     @property
     def url(self) -> str:

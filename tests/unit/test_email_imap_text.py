@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +149,7 @@ def test_options_that_cannot_work_are_refused(options: dict[str, Any], words: st
         ({"provider": "google"}, "`refresh_token`, or a `client_secret`"),
         ({"provider": "google", "client_secret": PASSWORD}, "`refresh_token` for Google"),
         ({"provider": "microsoft", "client_secret": PASSWORD}, "`tenant`"),
+        ({"provider": "google", "refresh_token": PASSWORD, "ends": "2027-02-30"}, "no day"),
         ({"token_url": "http://token.example", "refresh_token": PASSWORD}, "must begin with https"),
     ],
 )
@@ -177,7 +177,7 @@ def test_a_mailbox_is_configured_in_toml(tmp_path: Path, monkeypatch: pytest.Mon
     assert options.imap is not None
     assert options.imap.server_port == 993
     assert options.imap.oauth is not None
-    assert options.imap.oauth.ends == date(2027, 3, 1)
+    assert options.imap.oauth.ends == "2027-03-01"
     assert options.imap.oauth.url == "https://login.microsoftonline.com/b.example/oauth2/v2.0/token"
     file.write_text(file.read_text().replace('"env:MAIL_SECRET"', '"in clear"'))
     with pytest.raises(SettingsError):

@@ -235,7 +235,7 @@ async def test_the_day_on_which_a_client_secret_ends_is_told(
     tokens: TokenServer, tmp_path: Path, http: aiohttp.ClientSession, store: EmbeddedDeduplicator
 ) -> None:
     day = datetime.fromtimestamp(Clock.now + 5 * DAY, UTC).date()
-    made = Made(oauth(tokens, refresh_token=None, ends=day), tmp_path, http, store, Clock())
+    made = Made(oauth(tokens, refresh_token=None, ends=day.isoformat()), tmp_path, http, store, Clock())
     await made.oauth.token()
     made.oauth._warn()
     assert tokens.forms[0]["grant_type"] == "client_credentials"
@@ -277,7 +277,7 @@ async def test_the_channel_tells_how_its_mailbox_is(
     dovecot = make_dovecot(introspection_url=tokens.introspection_url)
     dovecot.add(mail(1))
     context = make_context(ChannelRef(id="m", type="email"), tmp_path, http, store=store)
-    options = imap(dovecot, oauth=oauth(tokens, ends=datetime(2027, 3, 1, tzinfo=UTC).date()))
+    options = imap(dovecot, oauth=oauth(tokens, ends="2027-03-01"))
     told = (await EmailChannel(EmailConfig(imap=options), context).probe())["imap"]
     assert told == {
         "host": "127.0.0.1",
