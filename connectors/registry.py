@@ -16,7 +16,14 @@ from msgspec import Struct
 
 from connectors.api import Capabilities, ChannelConfig, Connector, Context
 
-BUILT_IN = ("connectors.telegram", "connectors.declarative", "connectors.email", "connectors.wechat", "connectors.line")
+BUILT_IN = (
+    "connectors.telegram",
+    "connectors.declarative",
+    "connectors.email",
+    "connectors.wechat",
+    "connectors.line",
+    "connectors.whatsapp",
+)
 ENTRY_POINTS = "omnigate.connectors"
 
 C = TypeVar("C", bound=Callable[..., Connector])

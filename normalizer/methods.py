@@ -128,9 +128,10 @@ class ReactParams(Params, frozen=True, kw_only=True):
 
 
 class TypingParams(Params, frozen=True, kw_only=True):
-    """`typing.send`."""
+    """`typing.send`; `message` is the one being answered, which WhatsApp wants to know."""
 
     channel: str
+    message: MessageRef | None = None
     to: Address | str | None = None
     conversation: str | None = None
 
