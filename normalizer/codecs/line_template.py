@@ -29,7 +29,7 @@ def text_object(body: str) -> Object:
 
 
 def short(text: str, limit: int) -> str:
-    """Cut a text, visibly, at a limit in UTF-16 units."""
+    """Cut a text, visibly, at a limit in UTF-16 units, at least 3."""
     if utf16_length(text) <= limit:
         return text
     return next(split(text, limit - 1, utf16_length)).rstrip() + "…"
