@@ -89,7 +89,7 @@ class Connection(lib.IMAP4ClientProtocol):  # type: ignore[misc] # aioimaplib ha
             self.transport.abort()
 
     @override
-    def send(self, line: str, scrub: str | None = None) -> None:
+    def send(self, line: str, **_options: object) -> None:
         self.transport.write(line.encode() + _CRLF)
 
     async def do(

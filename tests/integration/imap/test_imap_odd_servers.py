@@ -195,3 +195,18 @@ async def test_more_than_was_asked_for_is_not_taken() -> None:
         with pytest.raises(Unreachable, match="closed the connection"):
             async for _ in session.pieces(1):
                 pass
+
+
+async def test_a_folder_is_searched_in_windows_of_uids_however_thinly_it_is_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imap_reader, "WINDOW", 3)
+    server = OddImap({uid: mail(uid) for uid in (2, 3, 4, 5, 11, 90_000, 4_000_000)})
+    server.select += b"* OK [UIDNEXT 4000002] x\r\n"
+    async with server.serve(), reading(tmp_path, options(server)) as post:
+        await post.accepted(7)
+        server.mails[4_000_005] = mail(8)
+        await post.accepted(8)
+    assert post.subjects == [f"Question {number}" for number in (2, 3, 4, 5, 11, 90_000, 4_000_000, 8)]
+    windows = [command for command in server.commands if command.startswith("UID SEARCH")]
+    assert 8 < len(windows) < 60
