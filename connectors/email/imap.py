@@ -60,10 +60,10 @@ class Mailbox:
             folder = await session.open(config.folder, write=False)
             told: dict[str, Any] = {"host": config.host, "folder": config.folder, "mails": folder.exists}
             told |= {"idle": session.can("IDLE"), "move": session.can("MOVE")}
+            terms = {"certificate_expires_at": session.certificate_ends}
         if self._oauth is not None:
-            ends = self._oauth.ends
-            told["access_ends"] = ends.isoformat() if ends else None
-        return told
+            terms["access_expires_at"] = await self._oauth.expiry()
+        return told | {name: ends.isoformat() for name, ends in terms.items() if ends is not None}
 
     async def _work(self, inbox: Inbox) -> None:
         async with asyncio.TaskGroup() as group:

@@ -7,6 +7,7 @@ import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -102,6 +103,12 @@ class Session:
     def close(self) -> None:
         """End the connection."""
         self._connection.abort()
+
+    @property
+    def certificate_ends(self) -> datetime | None:
+        """When the server's certificate ends; None on a connection without TLS."""
+        ends = (self._connection.transport.get_extra_info("peercert") or {}).get("notAfter")
+        return None if ends is None else datetime.fromtimestamp(ssl.cert_time_to_seconds(ends), UTC)
 
     def can(self, capability: str) -> bool:
         """Tell whether the server announced a capability."""

@@ -123,6 +123,11 @@ class OAuth:
             known.append(_start(date.fromisoformat(self._config.ends)))
         return datetime.fromtimestamp(min(known), UTC) if known else None
 
+    async def expiry(self) -> datetime | None:
+        """Return `ends`, by what any node knows."""
+        await self._recall()
+        return self.ends
+
     async def watch(self) -> None:
         """Fetch tokens ahead of time and warn before an end, until cancelled.
 
@@ -131,16 +136,14 @@ class OAuth:
         while True:
             try:
                 await self.token()
-                await self._recall()
-                self._warn()
+                self._warn(await self.expiry())
             except Misconfigured as exc:
                 self._context.report(COMPONENT, str(exc))
             except (ConnectorError, OSError) as exc:
                 self._context.log.warning("oauth_token_not_renewed", reason=str(exc))
             await asyncio.sleep(CHECK_SECS)
 
-    def _warn(self) -> None:
-        ends = self.ends
+    def _warn(self, ends: datetime | None) -> None:
         if ends is None or ends.timestamp() - self._clock() > self._config.warn_days * DAY:
             self._context.report(COMPONENT, None)
             return

@@ -105,6 +105,21 @@ async def test_a_wrong_password_is_named_and_not_tried_often(dovecot: Dovecot, t
     assert dovecot.log().count("auth failed") == 1
 
 
+@pytest.mark.parametrize("tls", ["implicit", "starttls"])
+async def test_the_end_of_the_servers_certificate_is_told(
+    make_dovecot: Callable[..., Dovecot],
+    certificate: dict[str, Path],
+    tmp_path: Path,
+    http: aiohttp.ClientSession,
+    store: EmbeddedDeduplicator,
+    tls: str,
+) -> None:
+    dovecot = make_dovecot(certificate=(certificate["chain"], certificate["key"]))
+    context = make_context(ChannelRef(id="m", type="email"), tmp_path, http, store=store)
+    told = await EmailChannel(EmailConfig(imap=over_tls(dovecot, tls, certificate["ca"])), context).probe()
+    assert datetime.fromisoformat(told["imap"]["certificate_expires_at"]).year >= 2000
+
+
 async def test_a_folder_that_is_not_there_is_named(dovecot: Dovecot) -> None:
     async with login(imap(dovecot), None) as session:
         with pytest.raises(Misconfigured, match="Rückfragen"):
@@ -214,8 +229,7 @@ async def test_the_end_of_a_refresh_token_is_told_before_it_comes(
         clock.now = Clock.now + days * DAY
         made = Made(oauth(tokens, lifetime_days=90), tmp_path, http, store, clock)
         await made.oauth.token()
-        await made.oauth._recall()
-        made.oauth._warn()
+        made.oauth._warn(await made.oauth.expiry())
         reason, expires_at = made.reports[-1]
         assert (expires_at, made.oauth.ends) == (expected, ends)
         assert (reason is None) == (expected is None)
@@ -227,7 +241,7 @@ async def test_what_the_provider_says_about_the_end_counts(
     tokens.more = {"refresh_token_expires_in": 3 * DAY}
     made = Made(oauth(tokens), tmp_path, http, store, Clock())
     await made.oauth.token()
-    made.oauth._warn()
+    made.oauth._warn(await made.oauth.expiry())
     assert made.reports[-1][1] == datetime.fromtimestamp(Clock.now + 3 * DAY, UTC)
 
 
@@ -237,7 +251,7 @@ async def test_the_day_on_which_a_client_secret_ends_is_told(
     day = datetime.fromtimestamp(Clock.now + 5 * DAY, UTC).date()
     made = Made(oauth(tokens, refresh_token=None, ends=day.isoformat()), tmp_path, http, store, Clock())
     await made.oauth.token()
-    made.oauth._warn()
+    made.oauth._warn(await made.oauth.expiry())
     assert tokens.forms[0]["grant_type"] == "client_credentials"
     assert made.reports[-1][1] == datetime(day.year, day.month, day.day, tzinfo=UTC)
 
@@ -285,7 +299,7 @@ async def test_the_channel_tells_how_its_mailbox_is(
         "mails": 1,
         "idle": True,
         "move": True,
-        "access_ends": "2027-03-01T00:00:00+00:00",
+        "access_expires_at": "2027-03-01T00:00:00+00:00",
     }
     assert dovecot.stored()[0].flags == {"\\Recent"}
     tokens.refresh_tokens.clear()
