@@ -23,6 +23,8 @@ BUILT_IN = (
     "connectors.wechat",
     "connectors.line",
     "connectors.whatsapp",
+    "connectors.slack",
+    "connectors.wecom",
 )
 ENTRY_POINTS = "omnigate.connectors"
 

@@ -134,6 +134,8 @@ class Simulator(ABC, Generic[C]):
         batch_max: items in one delivery; 1 where the provider sends one by one.
         connections: deliveries at the same time, as the provider does it.
         signs_body: the proof covers the body, so a body that was changed must be refused.
+        tail: what the contract suite appends to a body to change it; another than a blank where the proof covers what is
+            sealed in the body, and not the blanks around it.
         signs_time: the proof covers a time, so a delivery that was signed an hour ago must be refused.
         knows_nonce: the proof covers neither body nor more than a nonce, so the connector must remember it and refuse
             it with another body.
@@ -150,6 +152,7 @@ class Simulator(ABC, Generic[C]):
     batch_max: ClassVar[int] = 1
     connections: ClassVar[int] = 10
     signs_body: ClassVar[bool] = True
+    tail: ClassVar[bytes] = b" "
     signs_time: ClassVar[bool] = False
     knows_nonce: ClassVar[bool] = False
     idle: ClassVar[frozenset[str]] = frozenset()
@@ -188,6 +191,15 @@ class Simulator(ABC, Generic[C]):
     def malformed(self, number: int) -> Request:
         """Write a delivery that nobody can read; `number` chooses among several ways."""
         return raw_post(MALFORMED[number % len(MALFORMED)])
+
+    def marked(self, mark: str, now: float) -> Request | None:
+        """Write a delivery with `mark` in its body, unsigned, by which `channel.verify` tries the way in.
+
+        The gateway drops it once it is proved (`gateway.doctor.marks`), so it becomes nobody's message. Here it is the
+        usual content with the mark as its text; None where the provider's deliveries carry no text of ours.
+        """
+        request = self.delivery([Item(number=int(now * 1000), at=now, content=self.contents[0], text=mark)])
+        return request if mark.encode() in request.body else None
 
     def handshake(self, now: float) -> Handshake | None:
         """Ask as the provider does when the URL is entered; None where it does not ask."""
