@@ -14,7 +14,8 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from gateway.commands.console import Config, Failure, line
+from gateway.commands.console import Config, Failure
+from gateway.commands.console import line as say  # `line` is a kind
 from gateway.commands.target import choose, web_url
 from gateway.settings.load import load
 from gateway.settings.model import Channel, Settings
@@ -136,7 +137,7 @@ def ask(target: str, simulator: Simulator[Any]) -> int:
     complaint = asyncio.run(shake(target, handshake))
     if complaint is not None:
         raise Failure(f"the handshake failed: {complaint}")
-    line("the handshake succeeded", "green")
+    say("the handshake succeeded", "green")
     return 0
 
 
