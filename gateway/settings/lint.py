@@ -79,31 +79,43 @@ def has_password(url: str) -> bool:
 
 
 class _Listener(Struct, frozen=True):
-    """Something that listens: channels of one `owner` (a kind) may share it, when they agree on its `options`."""
+    """Something that listens: channels of one `owner` (a kind) may share it, when they agree on its `options`.
+
+    `key` is the option with the address, within the table at `path`.
+    """
 
     owner: str
     path: str
     address: str
     options: Struct | None = None
+    key: str = "listen"
+
+    @property
+    def option(self) -> str:
+        return f"{self.path}.{self.key}"
+
+    @property
+    def socket_file(self) -> bool:
+        return self.address.startswith("unix:")
 
 
 def _listeners(settings: Settings) -> Iterator[Finding]:
     """Find ports that two owners want."""
     taken: list[_Listener] = []
     for one in _addresses(settings):
-        host, port = _split(one.address)
-        if not port.isdecimal() or int(port) > PORT_MAX:
+        port = _split(one.address)[1]
+        if not one.socket_file and (not port.isdecimal() or int(port) > PORT_MAX):
             words = f"expected host:port with a port of at most {PORT_MAX}, got {one.address!r}"
-            yield Finding(path=f"{one.path}.listen", message=words)
+            yield Finding(path=one.option, message=words)
             continue
         for other in taken:
-            words = f"{one.address} is taken by {other.path}.listen ({other.address})"
-            if one.owner == other.owner and one.address == other.address:
+            words = f"{one.address} is taken by {other.option} ({other.address})"
+            if (one.owner, one.address, one.key) == (other.owner, other.address, other.key):
                 if one.options != other.options:
                     words = f"shares {one.address} with {other.path} and must agree with it on everything else"
                     yield Finding(path=one.path, message=words)
-            elif port != "0" and _overlap((host, port), _split(other.address)):
-                yield Finding(path=f"{one.path}.listen", message=words, also=(other.owner,))
+            elif _overlap(one, other):
+                yield Finding(path=one.option, message=words, also=(other.owner,))
         taken.append(one)
 
 
@@ -116,11 +128,11 @@ def _addresses(settings: Settings) -> Iterator[_Listener]:
 
 
 def _inside(kind: str, options: Struct, path: str) -> Iterator[_Listener]:
-    """Find every `listen` of a channel, however deep; only a table of its own can be shared."""
+    """Find every `listen` and `listen_…` of a channel, however deep; only a table of its own can be shared."""
     for item in fields(options):
         value: Any = getattr(options, item.name)
-        if item.name == "listen" and isinstance(value, str) and value:
-            yield _Listener(kind, path, value, options)
+        if item.name.partition("_")[0] == "listen" and isinstance(value, str) and value:
+            yield _Listener(kind, path, value, options, item.encode_name)
         elif isinstance(value, Struct):
             yield from _inside(kind, value, f"{path}.{item.encode_name}")
 
@@ -130,8 +142,11 @@ def _split(address: str) -> tuple[str, str]:
     return host, port
 
 
-def _overlap(one: tuple[str, str], two: tuple[str, str]) -> bool:
-    return int(one[1]) == int(two[1]) and (one[0] == two[0] or bool(ANYWHERE & {one[0], two[0]}))
+def _overlap(one: _Listener, other: _Listener) -> bool:
+    if one.socket_file or other.socket_file:
+        return one.address == other.address
+    (host, port), (host_2, port_2) = _split(one.address), _split(other.address)
+    return int(port) == int(port_2) != 0 and (host == host_2 or bool(ANYWHERE & {host, host_2}))
 
 
 def _deadlines(settings: Settings) -> Iterator[Finding]:

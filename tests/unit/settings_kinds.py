@@ -22,6 +22,7 @@ class Token(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
 
 class Listener(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     listen: str = "127.0.0.1:2525"
+    listen_tls: str | None = None
     max_size: Annotated[int, Meta(gt=0)] = 10
 
 

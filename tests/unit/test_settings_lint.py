@@ -73,6 +73,28 @@ def test_listeners_that_do_not_meet_are_fine() -> None:
     assert findings(post("a", 'enabled = false\nsmtp = { listen = "0.0.0.0:2525" }') + post("b")) == []
 
 
+def test_a_second_port_of_a_listener_is_looked_at_too() -> None:
+    taken = 'smtp = { listen_tls = "127.0.0.1:8080" }'
+    twice = 'smtp = { listen_tls = "127.0.0.1:2525" }'
+
+    assert findings(post("a", taken)) == [
+        "channels.a.smtp.listen_tls: 127.0.0.1:8080 is taken by http.listen (127.0.0.1:8080)"
+    ]
+    assert findings(post("a", twice)) == [
+        "channels.a.smtp.listen_tls: 127.0.0.1:2525 is taken by channels.a.smtp.listen (127.0.0.1:2525)"
+    ]
+    assert findings(post("a", 'smtp = { listen_tls = "127.0.0.1:465" }')) == []
+
+
+def test_a_socket_file_is_an_address() -> None:
+    assert findings(post("a", 'smtp = { listen = "unix:/run/a.sock" }') + post("b")) == []
+    (found,) = findings(
+        post("a", 'smtp = { listen = "unix:/run/a.sock" }')
+        + post("b", 'smtp = { listen = "unix:/run/a.sock", max_size = 11 }')
+    )
+    assert "must agree with it on everything else" in found
+
+
 def test_a_port_beyond_the_last_is_a_problem() -> None:
     assert findings('[http]\nlisten = "127.0.0.1:70000"\n' + post("a")) == [
         "http.listen: expected host:port with a port of at most 65535, got '127.0.0.1:70000'"
