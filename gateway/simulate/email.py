@@ -1,195 +1,224 @@
-"""`omnigate simulate email`: mails sent to a running gateway, as a customer's mail server does it."""
+"""`omnigate simulate email`: what is asked for, and the mails it becomes."""
 
 from __future__ import annotations
 
 import mimetypes
-import smtplib
-import ssl
-import sys
+import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import format_datetime, make_msgid, parseaddr
+from email.utils import make_msgid, parseaddr
+from itertools import cycle
 from pathlib import Path
+from typing import Annotated
 
-import msgspec
-from msgspec import Struct
+from cyclopts import Parameter
 
-TIMEOUT_SECS = 30.0
-ATTEMPTS = 8
-FIRST_PAUSE_SECS, LONGEST_PAUSE_SECS = 0.5, 10.0
-MALFORMED = b"\x00\xff not: a mail\r\nContent-Type: multipart/mixed; boundary=\r\n\r\n\xc3\x28 =?utf-8?b?w6?=\r\n"
+from gateway.simulate.email_kinds import KINDS, NULL_PATH
+from gateway.simulate.email_letter import Letter
 
-
-class Report(Struct):
-    """What became of the mails: accepted, refused for good, given up after trying again, and the last refusal."""
-
-    accepted: int = 0
-    refused: int = 0
-    failed: int = 0
-    retried: int = 0
-    reason: str = ""
+Flag = Annotated[bool, Parameter(negative=())]
+Several = Parameter(negative=())
+DOMAIN = "simulator.example"
+SENDER = f"Simulated Customer <customer@{DOMAIN}>"
+SUBJECT = TEXT = "Hello from the simulator"
+ALL = "all"
+INLINE_MAX = 100_000
+"""Bytes up to which a mail is made large by its text; beyond it by an attachment."""
+LINE = b"The quick brown fox jumps over the lazy dog, and the parcel is still not here.\r\n"
 
 
-class Server(Struct, frozen=True, kw_only=True):
-    """Where to send.
+class Unreadable(Exception):
+    """A file cannot be sent; the message says which, and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mail:
+    """A mail and its envelope.
 
     Attributes:
-        host: name or address.
-        port: of the SMTP server.
-        starttls: encrypt; the certificate is not checked, as between mail servers.
-        attempts: tries before a mail is given up; only after "try again" and lost connections.
+        name: how the report calls it: its Message-ID where it has one.
+        sender: MAIL FROM; empty is the null return path.
+        to: the recipients.
+        body: with CRLF.
     """
 
-    host: str
-    port: int
-    starttls: bool = False
-    attempts: int = ATTEMPTS
-
-    @classmethod
-    def at(cls, listen: str, *, starttls: bool, attempts: int) -> Server:
-        """Name the server that listens on `listen`, host:port, on this machine where the host is any."""
-        host, _, port = listen.rpartition(":")
-        host = host.strip("[]")
-        local = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 -- not bound
-        return cls(host=local, port=int(port), starttls=starttls, attempts=attempts)
+    name: str
+    sender: str
+    to: tuple[str, ...]
+    body: bytes
 
 
-def compose(
-    sender: str,
-    to: str,
-    subject: str,
-    text: str,
-    html: str = "",
-    *,
-    attach: tuple[Path, ...] = (),
-    message_id: str | None = None,
-    reply_to: str | None = None,
-) -> bytes:
-    """Write a mail; raises `OSError` for an attachment that cannot be read."""
-    mail = EmailMessage()
-    mail["From"], mail["To"], mail["Subject"] = sender, to, subject
-    mail["Date"] = format_datetime(datetime.now(UTC))
-    mail["Message-ID"] = f"<{message_id.strip('<>')}>" if message_id else make_msgid(domain="simulator.example")
-    if reply_to is not None:
-        mail["In-Reply-To"] = mail["References"] = f"<{reply_to.strip('<>')}>"
-    mail.set_content(text)
-    if html:
-        mail.add_alternative(html, subtype="html")
-    for path in attach:
-        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        major, _, minor = kind.partition("/")
-        mail.add_attachment(path.read_bytes(), maintype=major, subtype=minor, filename=path.name)
-    return mail.as_bytes(policy=SMTP)
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What is written.
 
-
-def deliver(server: Server, sender: str, to: str, mails: Iterator[bytes]) -> Report:
-    """Send mails one after the other, again where the server asks for it."""
-    report = Report()
-    for mail in mails:
-        _deliver_one(server, sender, to, mail, report)
-    return report
-
-
-def _deliver_one(server: Server, sender: str, to: str, mail: bytes, report: Report) -> None:
-    pause = FIRST_PAUSE_SECS
-    for attempt in range(server.attempts):
-        if attempt:
-            report.retried += 1
-            time.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_SECS)
-        try:
-            _transact(server, sender, to, mail)
-        except (smtplib.SMTPException, OSError) as exc:
-            code, report.reason = _explain(exc)
-            if 500 <= code < 600:
-                report.refused += 1
-                return
-        else:
-            report.accepted += 1
-            return
-    report.failed += 1
-
-
-def _transact(server: Server, sender: str, to: str, mail: bytes) -> None:
-    with smtplib.SMTP(server.host, server.port, local_hostname="simulator.example", timeout=TIMEOUT_SECS) as client:
-        if server.starttls:
-            context = ssl.create_default_context()
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            client.starttls(context=context)
-        client.sendmail(sender, [to], mail)
-
-
-def _explain(exc: Exception) -> tuple[int, str]:
-    words: bytes | str
-    if isinstance(exc, smtplib.SMTPRecipientsRefused):
-        code, words = next(iter(exc.recipients.values()))
-    elif isinstance(exc, smtplib.SMTPResponseException):
-        code, words = exc.smtp_code, exc.smtp_error
-    else:
-        return 0, str(exc) or type(exc).__name__
-    return code, f"{code} {words.decode(errors='replace') if isinstance(words, bytes) else words}"
-
-
-def command(
-    *,
-    listen: str,
-    to: str,
-    sender: str = "Simulated Customer <customer@simulator.example>",
-    subject: str = "Hello from the simulator",
-    text: str = "Hello from the simulator",
-    html: str | None = None,
-    attach: tuple[Path, ...] = (),
-    message_id: str | None = None,
-    reply_to: str | None = None,
-    file: Path | None = None,
-    count: int = 1,
-    duplicates: int = 0,
-    malformed: bool = False,
-    starttls: bool = False,
-    retry: bool = True,
-) -> int:
-    """Send mails to a running gateway, again where it asks for it; returns 0 if all were accepted, else 1.
-
-    Args:
-        listen: where the gateway takes mail, such as 127.0.0.1:2525.
-        to: a recipient of the channel.
-        sender: who writes; its address is the envelope sender, too.
+    Attributes:
+        count: how many mails.
+        kind: what sort of mails; "all" is each in turn. The sorts are named below.
+        sender: who writes; its address is the envelope sender, too, except of reports and automatic mails.
+        to: recipients; by default an address of the channel.
         subject: of each mail; {n} becomes its number.
         text: of each mail; {n} becomes its number.
         html: the same as HTML.
         attach: files to attach.
-        message_id: the same id is the same mail; by default every mail has its own.
-        reply_to: Message-ID of the mail that is answered.
-        file: a mail to send as it is, instead of the options above.
-        count: how many mails.
-        duplicates: how often each mail is sent again although it was accepted.
-        malformed: add a mail that is hardly one.
-        starttls: encrypt the connection.
-        retry: send again after 4xx and lost connections, as mail servers do.
+        size: make each mail about so many bytes large.
+        reply_to: Message-ID of the mail that is answered, or that a report is about, as `message.send` told it.
+        quote: what of that mail is quoted below the answer.
+        message_id: of the mail; {n} becomes its number. The same id is the same mail; by default each has its own.
+        chats: how many persons write, in turn.
+        late: how many seconds ago it was written.
+        eml: mails to send as they are, instead of the options above: files, or folders of *.eml.
+        malformed: add a mail that nobody can read.
     """
-    server = Server.at(listen, starttls=starttls, attempts=ATTEMPTS if retry else 1)
 
-    def mails() -> Iterator[bytes]:
-        for number in range(1, count + 1):
-            words = [one.replace("{n}", str(number)) for one in (subject, text, html or "")]
-            made = compose(sender, to, *words, attach=attach, message_id=message_id, reply_to=reply_to)
-            yield from [file.read_bytes() if file else made] * (1 + duplicates)
-        if malformed:
-            yield MALFORMED
+    count: int = 1
+    kind: str = "plain"
+    sender: Annotated[str, Parameter(name=["--from", "--sender"])] = SENDER
+    to: Annotated[tuple[str, ...], Several] = ()
+    subject: str = SUBJECT
+    text: str = TEXT
+    html: str = ""
+    attach: Annotated[tuple[Path, ...], Several] = ()
+    size: int = 0
+    reply_to: str = ""
+    quote: str = ""
+    message_id: str = ""
+    chats: int = 1
+    late: float = 0.0
+    eml: Annotated[tuple[Path, ...], Several, Parameter(name=["--eml", "--file"])] = ()
+    malformed: Flag = False
 
-    return _tell(deliver(server, parseaddr(sender)[1], to, mails()))
+    def problem(self) -> str | None:
+        """Say what cannot be done; None if all can."""
+        if self.kind not in {ALL, *KINDS}:
+            return f"--kind {self.kind}: there are {', '.join(KINDS)}, and {ALL}"
+        if min(self.count, self.size, self.chats, self.late) < 0:
+            return "numbers must not be negative"
+        if "@" not in parseaddr(self.sender)[1]:
+            return f"--from {self.sender}: is no address, such as Ann <ann@customer.example>"
+        return None
 
 
-def _tell(report: Report) -> int:
-    """Print the report, words on a terminal and JSON elsewhere; returns the exit status."""
-    if sys.stdout.isatty():
-        counts = (report.accepted, report.retried, report.refused, report.failed)
-        sys.stdout.write("{} accepted, {} retried, {} refused, {} failed\n".format(*counts))
+def mails(
+    wanted: Written,
+    to: tuple[str, ...],
+    clock: Callable[[], float] = time.time,  # noqa: TID251 -- the edge: the date of what is new
+) -> Iterator[Mail]:
+    """Write them, one by one.
+
+    Args:
+        wanted: what.
+        to: the recipients; the first stands in the header.
+        clock: Unix time.
+
+    Raises:
+        Unreadable: of a file that is to be sent.
+    """
+    if wanted.eml:
+        yield from _files(wanted, to)
     else:
-        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
-    if report.reason:
-        sys.stderr.write(f"omnigate: the server said: {report.reason}\n")
-    return 0 if report.refused == report.failed == 0 else 1
+        kinds = cycle(name for name in KINDS if name != "malformed") if wanted.kind == ALL else cycle([wanted.kind])
+        for number in range(1, wanted.count + 1):
+            yield _mail(next(kinds), _letter(wanted, to[0], number, clock()), wanted, to)
+    if wanted.malformed:
+        yield _mail("malformed", _letter(wanted, to[0], 0, clock()), Written(), to)
+
+
+def expected(wanted: Written) -> int:
+    """Count the mails, without duplicates; raises `Unreadable`."""
+    each = len(_listed(wanted.eml)) if wanted.eml else 1
+    return each * wanted.count + wanted.malformed
+
+
+def _letter(wanted: Written, to: str, number: int, now: float) -> Letter:
+    def filled(text: str) -> str:
+        return text.replace("{n}", str(number))
+
+    given = filled(wanted.message_id).strip("<>")
+    return Letter(
+        sender=_person(wanted.sender, 1 + (number - 1) % max(wanted.chats, 1)),
+        to=to,
+        subject=(_answer(wanted.subject) if wanted.reply_to else filled(wanted.subject)),
+        text=filled(wanted.text),
+        html=filled(wanted.html),
+        message_id=given or make_msgid(domain=DOMAIN).strip("<>"),
+        answers=wanted.reply_to.strip("<>"),
+        quote=wanted.quote,
+        date=datetime.fromtimestamp(now - wanted.late, UTC),
+    )
+
+
+def _answer(subject: str) -> str:
+    return subject if subject.lower().startswith("re:") else f"Re: {subject}"
+
+
+def _person(sender: str, number: int) -> str:
+    """Name the person of that number: the first is the sender itself."""
+    name, address = parseaddr(sender)
+    if number == 1:
+        return sender
+    local, _, domain = address.rpartition("@")
+    return f"{name} {number} <{local}{number}@{domain}>".strip()
+
+
+def _mail(kind: str, letter: Letter, wanted: Written, to: tuple[str, ...]) -> Mail:
+    made = KINDS[kind](letter)
+    if isinstance(made, EmailMessage):
+        for path in wanted.attach:
+            _attach(made, path)
+        body = _grown(made, wanted.size)
+    else:
+        body = made
+    return Mail(name=letter.message_id, sender="" if kind in NULL_PATH else letter.address, to=to, body=body)
+
+
+def _attach(mail: EmailMessage, path: Path) -> None:
+    major, _, minor = (mimetypes.guess_type(path.name)[0] or "application/octet-stream").partition("/")
+    if major in {"text", "message", "multipart"}:
+        major, minor = "application", "octet-stream"
+    try:
+        mail.add_attachment(path.read_bytes(), maintype=major, subtype=minor, filename=path.name)
+    except OSError as exc:
+        raise Unreadable(f"--attach {path}: {exc.strerror}") from exc
+
+
+def _grown(mail: EmailMessage, size: int) -> bytes:
+    """Make a mail about `size` bytes large, as customers do: by a long text, or by a file."""
+    body = mail.as_bytes(policy=SMTP)
+    missing = size - len(body)
+    if missing <= 0:
+        return body
+    if size <= INLINE_MAX and not mail.is_multipart():
+        lines = missing // len(LINE)
+        return body + LINE * lines + b"." * (missing % len(LINE))
+    mail.add_attachment(_noise(missing * 3 // 4), maintype="application", subtype="zip", filename="files.zip")
+    return mail.as_bytes(policy=SMTP)
+
+
+def _noise(size: int) -> bytes:
+    """Return bytes that cannot be made smaller, and are others in every mail."""
+    return random.randbytes(max(size, 0))
+
+
+def _files(wanted: Written, to: tuple[str, ...]) -> Iterator[Mail]:
+    sender = parseaddr(wanted.sender)[1]
+    for _ in range(wanted.count):
+        for path in _listed(wanted.eml):
+            try:
+                yield Mail(name=path.name, sender=sender, to=to, body=path.read_bytes())
+            except OSError as exc:
+                raise Unreadable(f"--eml {path}: {exc.strerror}") from exc
+
+
+def _listed(paths: tuple[Path, ...]) -> list[Path]:
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(path.glob("*.eml")) if path.is_dir() else [path]
+        if not inside:
+            raise Unreadable(f"--eml {path}: no *.eml in this folder")
+        found += inside
+    return found
