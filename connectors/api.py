@@ -79,6 +79,7 @@ class ChannelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         media_types: MIME types that are kept (`image/*`); none named keeps everything but programs.
         send_attempts: tries before a message is given up.
         send_timeout_secs: how long one try may take.
+        silence_secs: the channel is degraded when nothing was delivered for so long; 0 never.
     """
 
     enabled: bool = True
@@ -97,6 +98,7 @@ class ChannelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     media_types: tuple[str, ...] = ()
     send_attempts: Positive = 5
     send_timeout_secs: Seconds = 20.0
+    silence_secs: Annotated[float, Meta(ge=0)] = 0.0
 
 
 class Blobs(Protocol):
@@ -245,7 +247,12 @@ class Prober(Protocol):
     """A connector that can tell whether its provider accepts our settings (`channel.verify`, `omnigate check`)."""
 
     async def probe(self) -> dict[str, Any]:
-        """Ask the provider who we are; raises `SendError`."""
+        """Ask the provider who we are; raises `SendError`.
+
+        The answer is shown as it is, and `gateway.doctor.provider.derived` reads what it says in words common to all
+        kinds: ``…expires_at`` (of what a person must renew), ``webhook.url``. Further `normalizer.checks.Check`s may
+        stand under ``checks``. It is asked every hour, so it must change nothing.
+        """
         ...
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from math import isfinite
 
@@ -49,6 +50,10 @@ class Answer(Struct, frozen=True, kw_only=True):
         return 200 <= self.status < 300
 
 
+onlooker: ContextVar[Callable[[Answer], None] | None] = ContextVar("onlooker", default=None)
+"""Is shown every answer to the calls of this context: the doctor compares the provider's clock with ours."""
+
+
 async def call(
     session: aiohttp.ClientSession,
     method: str,
@@ -85,13 +90,17 @@ async def call(
             timeout=aiohttp.ClientTimeout(total=timeout),
         ) as response:
             content = await _read(response, max_bytes)
-            return Answer(status=response.status, headers=response.headers, body=content)
+            answer = Answer(status=response.status, headers=response.headers, body=content)
     except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
         raise Misconfigured("the provider's address is not a URL with http or https; check api_base") from None
     except TimeoutError:
         raise Unreachable(f"{_host(url)} did not answer within {timeout:g} s") from None
     except (aiohttp.ClientError, OSError) as exc:
         raise Unreachable(f"{_host(url)} cannot be reached: {_fault(exc)}") from None
+    look = onlooker.get()
+    if look is not None:
+        look(answer)
+    return answer
 
 
 async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:

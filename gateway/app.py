@@ -7,9 +7,7 @@ publisher → files. A delivery that is still not durable by then is answered "t
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
-import resource
 import signal
 import sqlite3
 import sys
@@ -23,6 +21,7 @@ from gateway import logs, telemetry
 from gateway.channels import Channels
 from gateway.control import Control
 from gateway.core import Core, open_core, settled
+from gateway.doctor.service import Doctor
 from gateway.housekeeping import housekeeping
 from gateway.mediafetch import MediaFetcher
 from gateway.redrive import Redrive
@@ -33,6 +32,7 @@ from gateway.settings.model import Settings
 from gateway.settings.problems import SettingsError
 from gateway.settings.watch import watch
 from gateway.supervisor import Supervisor
+from gateway.tuning import allow_files, calm_gc
 from gateway.web.admin import AdminServer
 from gateway.web.guard import admin_token
 from gateway.web.media import media_mount
@@ -41,8 +41,6 @@ from gateway.web.public import PublicServer
 log = structlog.get_logger(__name__)
 
 GAUGE_SECS = 1.0
-FILES_BESIDE_CONNECTIONS = 512
-"""File descriptors for everything that is no client of the public port: stores, blobs, other listeners."""
 
 
 class App:
@@ -87,7 +85,7 @@ class App:
             supervisor.start("broker", core.broker.run, stage="broker")
             supervisor.start("pipeline", core.pipeline.run, stage="pipeline")
             supervisor.start("media-jobs", core.media.run, stage="media")
-            admin = await self._start_primary(supervisor) if self.primary else None
+            admin = await self._start_primary(supervisor, public.address) if self.primary else None
             await self.channels.start(self.settings)
             await public.start()  # not before its channels are there: a provider may take a 404 for the last word
             supervisor.start("reload", self._watch, stage="reload")
@@ -95,14 +93,15 @@ class App:
             supervisor.start("pauses", self.channels.follow_pauses, stage="pauses")
             if started is not None:
                 started(public)
-            _calm_gc()
+            calm_gc()
             log.info("gateway_ready", http=public.address, channels=len(self.channels.all()))
             await self._stop.wait()
             await self._shut_down(public, admin, supervisor)
 
-    async def _start_primary(self, supervisor: Supervisor) -> AdminServer:
+    async def _start_primary(self, supervisor: Supervisor, address: str) -> AdminServer:
         redrive = Redrive(self.core.quarantine, self.channels)
-        control = Control(self, redrive)
+        doctor = Doctor(self.core, self.channels, address)
+        control = Control(self, redrive, doctor)
         requests = Requests(control, self.core.broker)
         section = self.settings.admin
         token = admin_token(section, self.core.data_dir)
@@ -118,6 +117,7 @@ class App:
         supervisor.start("drain", self.core.drain.run, stage="drain")
         supervisor.start("requests", requests.run, stage="requests")
         supervisor.start("redrive", redrive.run, stage="redrive")
+        supervisor.start("doctor", doctor.run, stage="doctor")
         core = self.core
         fetcher = MediaFetcher(
             core.media, self.channels.media_sources, core.blobs, core.link, on_stored=core.on_media_stored
@@ -193,18 +193,6 @@ class App:
             await asyncio.sleep(GAUGE_SECS)
 
 
-def _calm_gc() -> None:
-    """Let the cyclic garbage collector run seldom, and over little.
-
-    What is there when the process begins to serve stays until its end, and a message leaves no cycles behind: it goes
-    with its last reference. With Python's defaults (700, 10, 10) full collections come often and walk over all
-    modules, 20 ms in which nothing else happens: that nearly doubled the 99th percentile under full load.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 10)
-
-
 def _merge(old: Settings, new: Settings) -> Settings:
     """Take the channels of `new`, and of the rest what has been in force since the start."""
     kept = {name: getattr(old, name) for name in Settings.__struct_fields__}
@@ -219,7 +207,7 @@ def serve(
     What ends it before its time, if it is a fault of the machine and not of the program, is one line on stderr.
     """
     logs.configure(settings.log, node=settings.gateway.node, worker=index if workers > 1 else None)
-    _allow_files(settings.http.max_connections + FILES_BESIDE_CONNECTIONS)
+    allow_files(settings.http.max_connections)
 
     def started(public: PublicServer) -> None:
         if ready is not None:
@@ -263,18 +251,6 @@ def _reason(exc: BaseException, settings: Settings) -> str:
     if isinstance(exc, OSError) and exc.strerror:
         return f"{exc.filename}: {exc.strerror}" if exc.filename else exc.strerror
     return str(exc)
-
-
-def _allow_files(wanted: int) -> None:
-    """Raise the limit of open files: 1024, the usual one, is less than the connections we are to take."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return
-    reachable = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (reachable, hard))
-    if reachable < wanted:
-        hint = f"raise the limit of open files to {wanted} (ulimit -n, LimitNOFILE=), or lower http.max_connections"
-        log.warning("file_limit_too_low", limit=reachable, hint=hint)
 
 
 def _end_with_parent(app: App) -> None:

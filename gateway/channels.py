@@ -12,6 +12,7 @@ from connectors.api import Connector, Context, HttpConnector, MediaSource
 from connectors.registry import load as load_kinds
 from gateway import telemetry
 from gateway.core import Core
+from gateway.doctor.marks import Marks
 from gateway.intake import Intake
 from gateway.mediafetch import Source
 from gateway.order import PATIENCE_SECS, Precedence, Statuses
@@ -168,7 +169,7 @@ class Channels:
         ) -> None:
             for running in built:
                 trouble = None if reason is None else Trouble(reason, down, expires_at)
-                self._note(running, component, trouble)
+                self.note(running, component, trouble)
 
         context = Context(
             channel=ref,
@@ -199,6 +200,7 @@ class Channels:
                 under_way=core.pipeline.under_way,
                 patience_secs=min(PATIENCE_SECS, options.ack_deadline_secs / 2),
             ),
+            marks=Marks(context.state),
             media=core.media if options.fetch_media and isinstance(connector, MediaSource) else None,
         )
         self._generation += 1
@@ -253,19 +255,20 @@ class Channels:
         await self._supervisor.stop(f"{running.service}:out")
 
     def _report(self, running: Running, reason: str | None) -> None:
-        self._note(running, "receive", None if reason is None else Trouble(reason), quiet=reason == PAUSED)
+        tell = self._sends or reason != PAUSED  # one worker of a node is enough
+        self.note(running, "receive", None if reason is None else Trouble(reason), tell=tell)
 
-    def _note(self, running: Running, component: str, trouble: Trouble | None, *, quiet: bool = False) -> None:
-        """Take down how a part of a channel is, and tell it on edges; what is `quiet` one worker of a node tells."""
+    def note(self, running: Running, component: str, trouble: Trouble | None, *, tell: bool = True) -> None:
+        """Take down how a part of a channel is, and `tell` it on edges."""
         edge = running.note(component, trouble)
         running.intake.meters.up.set(running.state != "down")
-        if edge and (self._sends or not quiet):
+        if edge and tell:
             event = status_event(
                 running.intake.ref,
                 running.state,
                 at=self._core.clock(),
                 component=component,
-                reason=running.error,
+                reasons=[one.reason for one in running.troubles.values()],
                 expires_at=trouble.expires_at if trouble else None,
             )
             running.intake.tell(event)

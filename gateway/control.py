@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import asdict
 
-from connectors.api import Capabilities, Connector
+from connectors.api import Capabilities
 from connectors.registry import capabilities_of
 from gateway import telemetry
+from gateway.doctor.service import Doctor
 from gateway.quarantine import Quarantined
 from gateway.redrive import MOST, Redrive
 from gateway.requests import Readiness
 from gateway.running import Running, describe
+from normalizer.checks import Verification
 
 if TYPE_CHECKING:
     from gateway.app import App
@@ -23,9 +25,10 @@ if TYPE_CHECKING:
 class Control:
     """See the module."""
 
-    def __init__(self, app: App, redrive: Redrive) -> None:
+    def __init__(self, app: App, redrive: Redrive, doctor: Doctor) -> None:
         """Speak for `app`."""
         self._app, self._core, self._channels, self._redrive = app, app.core, app.channels, redrive
+        self._doctor = doctor
         self._started = self._core.clock()
 
     def ping(self) -> dict[str, Any]:
@@ -74,9 +77,9 @@ class Control:
         running = self._channels[channel_id]
         return capabilities_of(running.channel.kind, running.connector)
 
-    def connector(self, channel_id: str) -> Connector:
-        """Return the connector of a channel; raises `KeyError`."""
-        return self._channels[channel_id].connector
+    async def verify(self, channel_id: str) -> Verification:
+        """Look at a channel from both sides; raises `KeyError`."""
+        return await self._doctor.verify(channel_id)
 
     async def pause(self, channel_id: str) -> None:
         """Take a channel out of service; raises `KeyError`."""

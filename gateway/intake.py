@@ -8,8 +8,9 @@ import structlog
 from msgspec.structs import replace
 
 from connectors.api import Blobs, ChannelConfig, Receipt
-from connectors.errors import Busy
+from connectors.errors import Busy, StateUnavailable
 from gateway import telemetry
+from gateway.doctor.marks import Marks, marked
 from gateway.media_jobs import MediaJobs, pending
 from gateway.order import Precedence, Statuses, concerned
 from gateway.pipeline import Pipeline
@@ -55,20 +56,23 @@ class Intake:
         media: MediaJobs | None = None,
         statuses: Statuses | None = None,
         precedence: Precedence | None = None,
+        marks: Marks | None = None,
     ) -> None:
-        """Bind the shared parts to one channel; with `media` its pending media become jobs.
+        """Bind the shared parts to one channel; with `media` its pending media become jobs, `marks` know the doctor's.
 
         Without `statuses` and `precedence` the order in which events arrive is not looked at.
         """
         self._codec, self._config, self._pipeline = codec, config, pipeline
         self._quarantine, self._blobs, self._gate = quarantine, blobs, gate
-        self._media, self._statuses, self._precedence = media, statuses, precedence
+        self._media, self._statuses, self._precedence, self._marks = media, statuses, precedence, marks
         self._keep = config.dedup_window_secs or window_secs
         self._loop = asyncio.get_running_loop()
         self.ref, self.meters = ref, Meters(ref.id, ref.type)
 
     async def __call__(self, raw: RawEvent) -> Receipt:
         """See `connectors.api.Sink`."""
+        if marked(raw.body) and await self._doctors(raw):
+            return Receipt.IGNORED
         gate, started = self._gate, self._loop.time()
         if gate.taken >= gate.limit or not gate.open:
             self.meters.refused("busy")
@@ -85,6 +89,17 @@ class Intake:
         finally:
             gate.taken -= 1
             self.meters.accept.observe(self._loop.time() - started)
+
+    async def _doctors(self, raw: RawEvent) -> bool:
+        """Drop what the doctor delivered to try the way in."""
+        try:
+            ours = self._marks is not None and await self._marks.take(raw.body)
+        except StateUnavailable:
+            raise Busy(1.0) from None
+        if ours:
+            self.meters.received.inc()
+            self.meters.ignored("doctor")
+        return ours
 
     async def redrive(self, raw: RawEvent) -> str | None:
         """Decode a quarantined delivery again; returns why it is still not understood, or None.

@@ -251,6 +251,6 @@ class Outbound:
             "down" if self._down else "ok",
             at=self._extras.timing.wall(),
             component="send",
-            reason=reason if self._down else None,
+            reasons=[reason] if self._down and reason else [],
         )
         self._intake.tell(status)

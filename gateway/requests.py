@@ -14,7 +14,6 @@ from typing import Any
 import structlog
 from msgspec import Struct, to_builtins
 
-from connectors.api import Prober
 from gateway.broker.api import (
     RPC_QUEUE,
     Broker,
@@ -41,7 +40,6 @@ log = structlog.get_logger(__name__)
 
 PREFETCH = 16
 READY_SECS = 5.0
-PROBE_SECS = 20.0
 RECONNECT = Backoff(base=0.2, cap=5.0)
 FOR_PROVIDERS = METHODS | {"message.send"}
 READING = frozenset(
@@ -184,19 +182,7 @@ class Requests:
         return to_builtins(self._control.capabilities(channel))
 
     async def _verify(self, channel: str) -> Any:
-        connector = self._control.connector(channel)
-        if not isinstance(connector, Prober):
-            raise RpcError(
-                rpc.CAPABILITY_MISSING,
-                "channels of this kind cannot be verified without sending",
-                need="channel.verify",
-                have=[],
-            )
-        try:
-            async with asyncio.timeout(PROBE_SECS):
-                return {"ok": True, "provider": await connector.probe()}
-        except TimeoutError:
-            raise RpcError(rpc.CONNECTION_FAILED, f"no answer within {PROBE_SECS:g} s") from None
+        return to_builtins(await self._control.verify(channel))
 
     async def _pause(self, channel: str) -> Any:
         await self._control.pause(channel)

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from connectors.api import Capabilities, Connector
+from connectors.api import Capabilities
+from normalizer.checks import Verification
 
 
 class Readiness(Struct, frozen=True, kw_only=True):
@@ -52,8 +53,8 @@ class Control(Protocol):
         """Say what a channel can do."""
         ...
 
-    def connector(self, channel_id: str) -> Connector:
-        """Return the connector of a channel."""
+    async def verify(self, channel_id: str) -> Verification:
+        """Try a channel from both sides without sending anybody a message; says what is wrong, raises nothing of it."""
         ...
 
     async def pause(self, channel_id: str) -> None:

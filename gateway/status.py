@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -16,7 +17,7 @@ def status_event(
     *,
     at: float,
     component: str,
-    reason: str | None = None,
+    reasons: Iterable[str] = (),
     expires_at: datetime | None = None,
 ) -> Event:
     """Build the event; `at` is seconds since the epoch."""
@@ -28,7 +29,7 @@ def status_event(
         status=status,
         at=datetime.fromtimestamp(at, UTC),
         component=component,
-        reasons=(reason,) if reason else (),
+        reasons=tuple(reasons),
         expires_at=expires_at,
     )
     return Event(method="channel.status", params=params, key=key)

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from datetime import datetime
+from math import inf
 from pathlib import Path
 
 import structlog
@@ -45,6 +47,12 @@ SEND_RETRIES = Counter("gateway_send_retries", "Failed tries that another one fo
 SEND_SECONDS = Histogram("gateway_send_seconds", "One try of one message at the provider", _CHANNEL, buckets=_SECONDS)
 BREAKER_OPEN = Gauge("gateway_breaker_open", "1 while sending is suspended", _CHANNEL, multiprocess_mode="livemax")
 CHANNEL_UP = Gauge("gateway_channel_up", "1 while the channel runs", _CHANNEL, multiprocess_mode="livemin")
+EXPIRES = Gauge(
+    "gateway_channel_expires_seconds",
+    "Until the first token or certificate of the channel ends",
+    _CHANNEL,
+    multiprocess_mode="livemin",
+)
 RESTARTS = Counter("gateway_service_restarts", "Services restarted by the supervisor", ("stage",))
 BROKER_UP = Gauge("gateway_broker_up", "1 while a publish would be sent", multiprocess_mode="livemin")
 DEDUP_UP = Gauge("gateway_dedup_up", "1 while the dedup store answers", multiprocess_mode="livemin")
@@ -54,6 +62,8 @@ MEDIA_STORED = Counter("gateway_media_stored", "Media fetched and kept", _CHANNE
 MEDIA_FAILED = Counter("gateway_media_failed", "Media given up", (*_CHANNEL, "code"))
 MEDIA_RETRIES = Counter("gateway_media_retries", "Failed fetches that another one follows", (*_CHANNEL, "code"))
 JOURNAL_LOST = Counter("gateway_journal_lost_entries", "Journal entries that could not be written")
+
+_terms: set[tuple[str, str]] = set()
 
 _LEDGER = {
     "gateway_received_messages_total": "received",
@@ -121,6 +131,23 @@ class Meters:
 def quarantined(channel: str, row: int) -> None:
     """Tell that something was kept and not understood; never what it was."""
     log.warning("delivery_quarantined", channel=channel, quarantine_id=row, hint=f"omnigate quarantine show {row}")
+
+
+def expires(channel: str, kind: str, ends: datetime | None, now: float) -> None:
+    """Show when the first term of a channel ends; one without terms has no such series, or (any more) infinity."""
+    if ends is not None or (channel, kind) in _terms:
+        _terms.add((channel, kind))
+        EXPIRES.labels(channel, kind).set(inf if ends is None else ends.timestamp() - now)
+
+
+def deliveries() -> dict[str, float]:
+    """Return channel → deliveries that were authentic, since the start, summed over kinds and workers."""
+    counts: dict[str, float] = defaultdict(float)
+    for family in _registry().collect():
+        for sample in family.samples:
+            if sample.name == "gateway_accept_seconds_count":
+                counts[sample.labels["channel"]] += sample.value
+    return counts
 
 
 def _registry() -> CollectorRegistry:

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any, TextIO
 
 import msgspec
+from msgspec import Struct
 
 from gateway.broker.api import Broker, NoSuchQueue
 from gateway.broker.topology import command_key
@@ -33,14 +34,16 @@ async def call(broker: Broker, method: str, params_json: str, timeout: float, *,
         out: where to write; stdout if not given.
 
     Returns:
-        The exit status: 0 for a result, 1 for an error.
+        The exit status: 0 for a result, 1 for an error, and for a `channel.verify` that found something wrong.
 
     Raises:
         Failure: the method or the params are wrong, or nobody takes the request; nothing was sent.
         TimeoutError: no answer in time.
         BrokerUnavailable: the broker is away.
     """
-    return _show(await ask(broker, method, params_json, timeout), out or sys.stdout)
+    answer = await ask(broker, method, params_json, timeout)
+    failed = _show(answer, out or sys.stdout)
+    return failed or int(method == "channel.verify" and _unwell(answer))
 
 
 async def ask(broker: Broker, method: str, params_json: str, timeout: float) -> Response:  # noqa: ASYNC109 -- as above
@@ -130,3 +133,13 @@ def _show(answer: Response, out: TextIO) -> int:
     out.write(msgspec.json.encode(document).decode() + "\n")
     out.flush()
     return int(failed)
+
+
+class _Verdict(Struct):
+    ok: bool
+
+
+def _unwell(answer: Response) -> bool:
+    """Tell whether a `channel.verify` found something wrong, for scripts."""
+    result = answer.result
+    return not isinstance(result, msgspec.UnsetType) and not msgspec.json.decode(result, type=_Verdict).ok

@@ -122,6 +122,18 @@ class DedupSection(Section, frozen=True, kw_only=True):
     when_down: Literal["unchecked", "refuse"] = "unchecked"
 
 
+class DoctorSection(Section, frozen=True, kw_only=True):
+    """`[doctor]`: looks after the channels, and says `channel.status` degraded before they fail.
+
+    Attributes:
+        every_secs: how often each channel's provider is asked; 0 never. Of several nodes one asks.
+        expiry_days: how long before its end a token or certificate is trouble.
+    """
+
+    every_secs: Annotated[float, Meta(ge=0)] = 3600.0
+    expiry_days: Annotated[float, Meta(ge=0)] = 14.0
+
+
 class LogSection(Section, frozen=True, kw_only=True):
     """`[log]`.
 
@@ -165,6 +177,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     admin: AdminSection
     broker: BrokerSection
     dedup: DedupSection
+    doctor: DoctorSection
     log: LogSection
     asr: AsrSection
     channels: dict[str, Channel]

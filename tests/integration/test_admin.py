@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import time
 from collections.abc import AsyncIterator, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -13,14 +14,16 @@ import pytest
 import structlog
 from dirty_equals import IsPartialDict, IsStr
 
-from connectors.api import Capabilities, Connector
+from connectors.api import Capabilities
 from connectors.secrets import Secret
 from gateway import telemetry
+from gateway.doctor.provider import Asking, examine
 from gateway.requests import Readiness, Requests
 from gateway.settings.model import AdminSection
 from gateway.settings.problems import Problem, SettingsError
 from gateway.web.admin import AdminServer
 from gateway.web.guard import TOKEN_FILE, admin_token, authorized, known_host
+from normalizer.checks import Verification, verification
 from tests.integration.outbound_lab import CAPABILITIES, CHANNEL, KIND, Lab, open_lab
 
 TOKEN = "s3cret-token"
@@ -61,8 +64,9 @@ class OneChannel:
     def capabilities(self, channel_id: str) -> Capabilities:
         return CAPABILITIES
 
-    def connector(self, channel_id: str) -> Connector:
-        return self._lab.connector
+    async def verify(self, channel_id: str) -> Verification:
+        found = await examine(self._lab.connector, Asking(clock=time.time))
+        return verification(channel_id, found.checks, found.told)
 
     async def pause(self, channel_id: str) -> None:
         self.state = "paused"
@@ -308,8 +312,9 @@ async def test_a_channel_can_be_verified_with_its_provider(client: Client) -> No
     client.lab.provider.script.append({"status": 401})
     wrong = await client.ask("channel.verify", channel=CHANNEL)
 
-    assert answer["result"]["ok"] is True
-    assert wrong["error"]["code"] == -32002
+    assert answer["result"] == IsPartialDict(channel=CHANNEL, ok=True, provider=IsPartialDict(id="p1"))
+    assert wrong["result"] == IsPartialDict(channel=CHANNEL, ok=False)
+    assert wrong["result"]["checks"][0] == IsPartialDict(name="credentials", ok=False, hint=IsStr())
 
 
 async def test_a_refused_configuration_is_answered_with_its_problems(client: Client) -> None:
