@@ -22,6 +22,7 @@ BUILT_IN = (
     "connectors.email",
     "connectors.wechat",
     "connectors.line",
+    "connectors.viber",
     "connectors.whatsapp",
     "connectors.slack",
     "connectors.wecom",

@@ -108,10 +108,11 @@ class BlobStore(Blobs):
         """Return the reference a link stands for, or None when it is wrong or has expired.
 
         Args:
-            path: what follows ``/media/``.
+            path: what follows ``/media/``; after the digest a file name may stand, which nobody looks at but providers
+                that judge a file by it.
             query: decoded; `TYPE` and `NAME` in it are as they were given to `sign`.
         """
-        digest, expires = path.strip("/"), query.get(_EXPIRES, "")
+        digest, expires = path.strip("/").partition("/")[0], query.get(_EXPIRES, "")
         if not _DIGEST.fullmatch(digest) or not re.fullmatch(r"[0-9]{1,15}", expires):
             return None
         given = query.get(_SIGNATURE, "").encode("utf-8", "surrogatepass")
