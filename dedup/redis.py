@@ -20,10 +20,11 @@ import msgspec
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError
 from typing_extensions import override
 
 from dedup.api import Deduplicator, DedupUnavailable, Done, Take, Taken
+from dedup.resp import AWAY, pack
 from dedup.wire import storable
 
 T = TypeVar("T")
@@ -39,9 +40,6 @@ else redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[5]) end
 return 1
 """
 BREAK_SECS = 1.0
-
-# What a store that does not answer looks like. RuntimeError: uvloop, writing to a transport that was just closed.
-_AWAY = (RedisError, OSError, RuntimeError, EOFError, msgspec.DecodeError)
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Taken]).decode
@@ -89,7 +87,7 @@ class RedisDeduplicator(Deduplicator):
     @override
     async def close(self) -> None:
         idle, self._idle = self._idle, None
-        with suppress(*_AWAY):
+        with suppress(*AWAY):
             async with asyncio.timeout(self._timeout):
                 if idle is not None:
                     await self._pool.release(idle)
@@ -152,7 +150,7 @@ class RedisDeduplicator(Deduplicator):
         """Send one command; a third cheaper than through `redis.asyncio.Redis`."""
         connection = await self._connection()
         try:
-            await connection.send_packed_command(_pack(words), check_health=False)
+            await connection.send_packed_command(pack(words), check_health=False)
             answer = await connection.read_response(disable_decoding=True)
         except BaseException:
             await self._pool.release(connection)
@@ -183,7 +181,7 @@ class RedisDeduplicator(Deduplicator):
         try:
             async with asyncio.timeout(self._timeout):
                 result = await call()
-        except _AWAY as exc:
+        except AWAY as exc:
             self._away_until = self._clock() + BREAK_SECS
             self._reason = _words(exc, self._timeout)
             raise DedupUnavailable(f"Redis is away ({self._reason})") from exc
@@ -193,15 +191,6 @@ class RedisDeduplicator(Deduplicator):
 
 def _millis(seconds: float) -> int:
     return max(1, round(seconds * 1000))
-
-
-def _pack(words: Sequence[bytes | str | int]) -> list[bytes]:
-    """Pack a command in RESP (https://redis.io/docs/latest/develop/reference/protocol-spec/)."""
-    out = [b"*%d\r\n" % len(words)]
-    for word in words:
-        raw = word if isinstance(word, bytes) else str(word).encode()
-        out.append(b"$%d\r\n%b\r\n" % (len(raw), raw))
-    return [b"".join(out)]
 
 
 def _words(exc: BaseException, timeout: float) -> str:
