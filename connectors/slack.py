@@ -6,8 +6,6 @@ Slack waits 3 s for an answer and repeats an event three times: at once, after a
 
 from __future__ import annotations
 
-import hmac
-import secrets
 import time
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -24,9 +22,9 @@ from connectors.signatures import check_hmac, check_timestamp
 from connectors.slack_api import DONE, Posted, refusal, result
 from connectors.slack_config import CAPABILITIES, SlackConfig
 from connectors.slack_files import checked, classified, locate, upload
-from connectors.slack_probe import probe
+from connectors.slack_probe import told
 from connectors.slack_stage import stage
-from connectors.webhook import ACCEPTED, WebhookConnector
+from connectors.webhook import WebhookConnector
 from normalizer import build
 from normalizer.codecs import slack_send as outgoing
 from normalizer.codecs.slack import SlackCodec
@@ -124,9 +122,9 @@ class SlackConnector(WebhookConnector[SlackConfig]):
     def provider_id(self, answer: Answer) -> str | None:
         if answer.body in {b"ok", b""}:
             return None
-        told = result(answer, Posted)
-        file = next((one.get("id") for one in told.files), None)
-        return told.ts or (file if isinstance(file, str) else None)
+        posted = result(answer, Posted)
+        file = next((one.get("id") for one in posted.files), None)
+        return posted.ts or (file if isinstance(file, str) else None)
 
     @override
     async def stage(self, message: Outbound) -> Outbound:
@@ -179,10 +177,10 @@ class SlackConnector(WebhookConnector[SlackConfig]):
     async def _unreact(self, method: str, params: ReactParams) -> None:
         """Take back every reaction of ours; Slack wants each by name."""
         asked = outgoing.reactions_of(method, params)
-        told = result(await self.request(asked), dict[str, Any])
+        found = result(await self.request(asked), dict[str, Any])
         me = self._user or result(await self._ask("/auth.test"), dict[str, Any]).get("user_id")
         self._user = me
-        for name in outgoing.named_by(told, me):
+        for name in outgoing.named_by(found, me):
             try:
                 await self.request(outgoing.reaction("/reactions.remove", method, params, name))
             except Refused as exc:
@@ -194,20 +192,7 @@ class SlackConnector(WebhookConnector[SlackConfig]):
 
     async def probe(self) -> dict[str, Any]:
         """See `Prober`."""
-        return await probe(self._ask, self._handshake, self._clock)
-
-    async def _handshake(self) -> bool:
-        """Ask ourselves as Slack does when the Request URL is entered."""
-        at, challenge = str(int(self._clock())), secrets.token_hex(16)
-        body = msgspec.json.encode({"type": "url_verification", "challenge": challenge})
-        headers = {SIGNATURE: sign(self._secret, at, body), TIMESTAMP: at, "content-type": "application/json"}
-        reply = await self.handle(Delivery(method="POST", path="", url="", query={}, headers=headers, body=body))
-        return reply.status == ACCEPTED.status and challenge.encode() in reply.body
-
-
-def sign(secret: str, at: str, body: bytes) -> str:
-    """Sign a delivery as Slack does; `at` in Unix seconds."""
-    return "v0=" + hmac.digest(secret.encode(), f"v0:{at}:".encode() + body, "sha256").hex()
+        return told(await self._ask("/auth.test"))
 
 
 def _head(body: bytes) -> _Head:

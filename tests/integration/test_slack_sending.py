@@ -202,14 +202,17 @@ async def test_what_answers_is_not_slack(lab: Lab) -> None:
         await lab.send(p.Text(body="hi"))
 
 
-async def test_the_doctor_tells_who_we_are_what_we_may_and_whether_slack_reaches_us(lab: Lab) -> None:
-    async with running(lab.connector):
-        told = await lab.connector.probe()
+async def test_the_doctor_tells_who_we_are_and_what_we_may(lab: Lab) -> None:
+    told = await lab.connector.probe()
+    headers = {"x-oauth-scopes": "chat:write,channels:history"}
+    lab.cloud.fail_next(json_answer({"ok": True, "team": "T", "user": "bot", "expires_in": 3600}, headers=headers))
+    less = await lab.connector.probe()
 
-    assert (told["team"], told["user"], told["handshake"]) == ("Simulated", "shop-bot", "ok")
-    assert "chat:write" in told["scopes"]
-    assert told["missing_scopes"] == []
-    assert abs(told["clock_skew_secs"]) <= 2
+    assert (told["team"], told["user"]) == ("Simulated", "shop-bot")
+    assert [check.ok for check in told["checks"]] == [True, True]
+    assert [check.ok for check in less["checks"]] == [True, False]
+    assert "files:read" in less["checks"][1].detail
+    assert less["token_expires_in_secs"] == 3600
 
 
 async def test_a_menu_that_asks_for_options_gets_none_and_a_form_closes(lab: Lab) -> None:
