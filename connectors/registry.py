@@ -24,6 +24,8 @@ BUILT_IN = (
     "connectors.line",
     "connectors.viber",
     "connectors.whatsapp",
+    "connectors.messenger",
+    "connectors.instagram",
     "connectors.slack",
     "connectors.wecom",
 )
