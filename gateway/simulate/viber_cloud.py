@@ -12,6 +12,7 @@ from connectors.api import ChannelConfig
 from connectors.viber_config import ViberConfig
 from gateway.simulate.cloud import Answer, Call, Cloud, json_answer, route
 
+JPEG = b"\xff\xd8\xff\xe0 a picture of the simulator"
 CODES = {429: (12, "tooManyRequests"), 401: (2, "invalidAuthToken")}
 JSON_MAX, TEXT_MAX, PICTURE_TEXT_MAX, NAME_MAX, TRACKING_MAX = 30_000, 7000, 512, 28, 4096
 REQUIRED: dict[str, tuple[str, ...]] = {
@@ -121,7 +122,7 @@ class ViberCloud(Cloud):
     @route("GET", "/media/{name}")
     def media(self, call: Call) -> Answer:
         """Give a file a person sent, as the host of `media` does."""
-        return Answer(body=b"\xff\xd8\xff\xe0 a picture of the simulator", content_type="image/jpeg")
+        return Answer(body=JPEG, content_type="image/jpeg")
 
 
 def complaint(body: dict[str, Any]) -> tuple[int, str] | None:
