@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from structlog.typing import FilteringBoundLogger
 
 from connectors.capabilities import Capabilities as Capabilities  # noqa: PLC0414 -- part of this contract
+from connectors.feeds import NO_FEEDS, Feeds
 from connectors.report import Report, unheard
 from normalizer.codecs.api import Codec
 from normalizer.methods import Params
@@ -58,6 +59,20 @@ Seconds = Annotated[float, Meta(gt=0)]
 Positive = Annotated[int, Meta(gt=0)]
 
 
+class Remark(Struct, frozen=True):
+    """Something about options to think about before it hurts.
+
+    Attributes:
+        path: the option, below the channel.
+        message: what is odd.
+        hint: what to do about it.
+    """
+
+    path: str
+    message: str
+    hint: str = ""
+
+
 class ChannelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of every channel; a kind subclasses this and adds its own.
 
@@ -99,6 +114,14 @@ class ChannelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     send_attempts: Positive = 5
     send_timeout_secs: Seconds = 20.0
     silence_secs: Annotated[float, Meta(ge=0)] = 0.0
+
+    def remarks(self, *, shared: bool) -> Iterable[Remark]:
+        """Say what is odd about options that are right one by one; asked at each load, so quick and without network.
+
+        Args:
+            shared: several nodes may have this channel: their dedup store is on a server.
+        """
+        return ()
 
 
 class Blobs(Protocol):
@@ -171,6 +194,7 @@ class Context(Struct, frozen=True, kw_only=True):
         hub: objects that several channels of this process share (a listening port), by name.
         state: what all workers and nodes remember of this channel: cursors, leases, tokens.
         link: makes links a provider can fetch media from.
+        feeds: lists that all workers and nodes append to and follow.
         report: tells that a part of the channel is in trouble, or well again (`channel.status`).
     """
 
@@ -182,6 +206,7 @@ class Context(Struct, frozen=True, kw_only=True):
     hub: dict[str, Any]
     state: State
     link: LinkMaker
+    feeds: Feeds = NO_FEEDS
     refused: Callable[[str], None] = lambda _: None
     report: Report = unheard
 
@@ -250,8 +275,10 @@ class Prober(Protocol):
         """Ask the provider who we are; raises `SendError`.
 
         The answer is shown as it is, and `gateway.doctor.provider.derived` reads what it says in words common to all
-        kinds: ``…expires_at`` (of what a person must renew), ``webhook.url``. Further `normalizer.checks.Check`s may
-        stand under ``checks``. It is asked every hour, so it must change nothing.
+        kinds: ``…expires_at`` (of what a person must renew), ``webhook.url``. A kind that asks several servers does not
+        raise for one of them: it returns `normalizer.checks.Check`s under ``checks``, which say all there is to say
+        about credentials, and ``sure = False`` where asking again soon may give something else.
+        It is asked every hour, so it must change nothing.
         """
         ...
 

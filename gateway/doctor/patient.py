@@ -17,7 +17,9 @@ from normalizer.checks import Check
 PREFIX = "doctor."
 """What the doctor finds is a component of the channel by this prefix, such as ``doctor.credentials``."""
 
-SAME_SECS = 3600.0
+SAME_SECS = 90_000.0
+"""Ends that are told in whole days may differ by a day and be the same."""
+
 _KEY = "doctor:findings"
 
 
