@@ -1,6 +1,6 @@
 """Feeds shared by several nodes, in Redis 5 or later.
 
-``<prefix>f:<feed>`` is a stream whose ids are ``<seq>-0``, ``<prefix>u:<feed>:<uid>`` the `seq` of an entry; who listens
+``<prefix>f:<feed>`` is a stream with the ids ``<seq>-0``, ``<prefix>u:<feed>:<uid>`` the `seq` of an entry; who listens
 is told by publish/subscribe. What is promised is as durable as the server is: run it with ``appendonly yes``, and with
 ``appendfsync always`` where not even a power cut may cost a second of answers.
 """

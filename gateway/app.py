@@ -80,11 +80,17 @@ class App:
             self.core = core
             supervisor, channels_supervisor = Supervisor(group), Supervisor(group)
             self.channels = Channels(core, channels_supervisor, sends=self.primary)
-            public = PublicServer(self.settings.http, self.channels.endpoints, {"/media/": media_mount(core.blobs)})
+            public = PublicServer(
+                self.settings.http,
+                self.channels.endpoints,
+                {"/media/": media_mount(core.blobs)},
+                pages=self.channels.pages,
+            )
             public.bind(reuse_port=self._workers > 1)
             supervisor.start("broker", core.broker.run, stage="broker")
             supervisor.start("pipeline", core.pipeline.run, stage="pipeline")
             supervisor.start("media-jobs", core.media.run, stage="media")
+            supervisor.start("feeds", core.feeds.run, stage="feeds")
             admin = await self._start_primary(supervisor, public.address) if self.primary else None
             await self.channels.start(self.settings)
             await public.start()  # not before its channels are there: a provider may take a 404 for the last word
@@ -131,6 +137,7 @@ class App:
         deadline = loop.time() + self.settings.gateway.drain_secs
         log.info("gateway_draining", deliveries=self.core.gate.taken)
         public.stop_listening()
+        self.channels.dismiss()
         await supervisor.stop("reload")
         if not await settled(self.core, deadline):
             log.warning("drain_deadline_passed", deliveries=self.core.gate.taken)

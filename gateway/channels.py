@@ -9,10 +9,12 @@ from pathlib import Path
 import structlog
 
 from connectors.api import Connector, Context, HttpConnector, MediaSource
+from connectors.pages import Dismissible, PageConnector
 from connectors.registry import load as load_kinds
 from gateway import telemetry
 from gateway.core import Core
 from gateway.doctor.marks import Marks
+from gateway.feeds import ChannelFeeds
 from gateway.intake import Intake
 from gateway.mediafetch import Source
 from gateway.order import PATIENCE_SECS, Precedence, Statuses
@@ -33,7 +35,7 @@ PAUSE_SECS = 0.5  # how soon other workers follow
 
 
 class Channels:
-    """All channels of this process; `endpoints` is what the public server looks into."""
+    """All channels of this process; `endpoints` and `pages` are what the public server looks into."""
 
     def __init__(self, core: Core, supervisor: Supervisor, *, sends: bool) -> None:
         """Run channels under `supervisor`; only one process of a node `sends`."""
@@ -41,6 +43,7 @@ class Channels:
         self._running: dict[str, Running] = {}
         self._generation = 0
         self.endpoints: dict[str, Endpoint] = {}
+        self.pages: dict[str, PageConnector] = {}
 
     def __getitem__(self, channel_id: str) -> Running:
         """Return a running channel; raises `KeyError`."""
@@ -99,6 +102,12 @@ class Channels:
         for name in list(self._running):
             await self._remove(name, quiet=True)
 
+    def dismiss(self) -> None:
+        """Send clients that stay connected to another process: this one is about to end."""
+        for running in self._running.values():
+            if isinstance(running.connector, Dismissible):
+                running.connector.dismiss()
+
     async def pause(self, channel_id: str) -> None:
         """Take a channel out of service, in every worker and over restarts, until `resume`; raises `KeyError`."""
         running, mark = self._running[channel_id], self._mark(channel_id)
@@ -141,7 +150,7 @@ class Channels:
         new = self._build(channel)
         http = isinstance(new.connector, HttpConnector)
         if not http:  # it may own a port or a login: the old one lets go first
-            self.endpoints.pop(channel.id, None)
+            self._hide(channel.id)
             await self._halt(old)
         else:  # one consumer per channel, or order per recipient would break
             await self._supervisor.stop(f"{old.service}:out")
@@ -153,7 +162,7 @@ class Channels:
     async def _remove(self, name: str, *, quiet: bool = False) -> None:
         running = self._running.pop(name, None)
         if running is not None:
-            self.endpoints.pop(name, None)
+            self._hide(name)
             await self._halt(running)
             running.intake.meters.up.set(0)
             if not quiet:
@@ -180,6 +189,7 @@ class Channels:
             hub=core.hub,
             state=ChannelState(core.dedup, channel.id),
             link=core.link,
+            feeds=ChannelFeeds(core.feeds, channel.id),
             refused=telemetry.Meters(channel.id, channel.kind).refused,
             report=report,
         )
@@ -249,6 +259,12 @@ class Channels:
     def _expose(self, running: Running) -> None:
         if isinstance(running.connector, HttpConnector):
             self.endpoints[running.channel.id] = Endpoint(running.connector, running.channel.options.max_bytes)
+        if isinstance(running.connector, PageConnector):
+            self.pages[running.channel.id] = running.connector
+
+    def _hide(self, channel_id: str) -> None:
+        self.endpoints.pop(channel_id, None)
+        self.pages.pop(channel_id, None)
 
     async def _halt(self, running: Running) -> None:
         await self._supervisor.stop(running.service)

@@ -14,10 +14,12 @@ import aiohttp
 from connectors.api import LinkMaker
 from dedup.api import Deduplicator
 from dedup.embedded import EmbeddedDeduplicator
+from dedup.feeds import Feeds
 from gateway.blobs import BlobStore
 from gateway.broker.api import Broker
 from gateway.broker.connect import make_broker
 from gateway.drain import Drain
+from gateway.feeds import make_feeds
 from gateway.intake import Gate
 from gateway.journal import Journal
 from gateway.media_jobs import MediaJobs
@@ -39,6 +41,7 @@ class Core:
     settings: Settings
     data_dir: Path
     dedup: Deduplicator
+    feeds: Feeds
     broker: Broker
     spool: Spool
     quarantine: Quarantine
@@ -87,6 +90,8 @@ async def open_core(settings: Settings, *, worker: int) -> AsyncIterator[Core]:
         core.dedup = make_dedup(settings.dedup, core.data_dir)
         await core.dedup.open()
         stack.push_async_callback(core.dedup.close)
+        core.feeds = make_feeds(settings.dedup, core.data_dir)
+        stack.push_async_callback(core.feeds.close)
         core.http = await stack.enter_async_context(
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60), cookie_jar=aiohttp.DummyCookieJar())
         )

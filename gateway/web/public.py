@@ -1,4 +1,5 @@
-"""The server that providers deliver to: ``/c/<channel>``, and whatever else the app mounts (``/media/``).
+"""The server that providers deliver to: ``/c/<channel>``, the pages of channels (``/chat/<channel>/``), and whatever else
+the app mounts (``/media/``).
 
 aiohttp's low-level server is used instead of its router: channels come and go while it runs, and a delivery costs one
 dictionary look-up. Bodies are read once, within limits of size, time and all bodies together; headers that do not come
@@ -15,8 +16,10 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.web_request import BaseRequest
+from msgspec.structs import replace
 
 from connectors.api import Delivery, HttpConnector, Reply
+from connectors.pages import PageConnector
 from gateway.settings.model import HttpSection
 from gateway.web.address import BACKLOG, bind, client_address, parse_networks
 from gateway.web.protocol import Connections, hide_versions
@@ -25,8 +28,9 @@ from gateway.web.quick import Quick, quick
 log = structlog.get_logger(__name__)
 
 Mount = Callable[[Delivery], Awaitable[Reply]]
-PREFIX = "/c/"
+PREFIX, PAGES = "/c/", "/chat/"
 ALLOWED = frozenset({"GET", "POST", "HEAD"})
+PAGE_METHODS = ALLOWED | {"OPTIONS", "PUT"}
 MOUNT_BYTES = 65_536
 BUFFERED_MAX = 268_435_456
 """Bytes of bodies that are being received, all together; nothing is known about their senders yet."""
@@ -57,9 +61,17 @@ class RefusedRequest(Exception):
 class PublicServer:
     """See the module. `endpoints` belongs to the app, which changes it at a reload."""
 
-    def __init__(self, section: HttpSection, endpoints: Mapping[str, Endpoint], mounts: Mapping[str, Mount]) -> None:
-        """Serve `endpoints` under ``/c/`` and `mounts` under their own prefixes."""
+    def __init__(
+        self,
+        section: HttpSection,
+        endpoints: Mapping[str, Endpoint],
+        mounts: Mapping[str, Mount],
+        *,
+        pages: Mapping[str, PageConnector] | None = None,
+    ) -> None:
+        """Serve `endpoints` under ``/c/``, `pages` under ``/chat/`` and `mounts` under their own prefixes."""
         self._section, self._endpoints, self._mounts = section, endpoints, mounts
+        self._pages = {} if pages is None else pages
         self._trusted = parse_networks(section.trusted_proxies)
         self._socket: socket.socket | None = None
         self._listener: asyncio.Server | None = None
@@ -125,6 +137,8 @@ class PublicServer:
                 body = await self._body(request, self._endpoint(channel).max_bytes)
                 # Looked up again: a reload may have replaced it while a slow body came in.
                 return await self._serve(request, self._endpoint(channel).connector.handle, rest, body)
+            if path.startswith(PAGES):
+                return await self._page(request, *path[len(PAGES) :].partition("/")[::2])
             for prefix, mount in self._mounts.items():
                 if path.startswith(prefix):
                     return await self._serve(
@@ -146,29 +160,56 @@ class PublicServer:
         return endpoint
 
     async def _serve(self, request: BaseRequest, handle: Mount, rest: str, body: bytes) -> web.StreamResponse:
+        return self._response(request, await handle(self._delivery(request, rest, body)))
+
+    async def _page(self, request: BaseRequest, channel: str, rest: str) -> web.StreamResponse:
+        connector = self._pages.get(channel)
+        if connector is None:
+            raise RefusedRequest(404, "unknown channel")
+        head = self._delivery(request, rest, b"")
+        admitted = connector.admit(head)
+        if isinstance(admitted, Reply):
+            response = self._response(request, admitted)
+            if request.can_read_body:
+                response.force_close()  # the rest of a body nobody wants is not read
+            return response
+        body = await self._body(request, admitted.max_bytes, secs=admitted.secs, methods=PAGE_METHODS)
+        return self._response(request, await connector.serve(replace(head, body=body)))
+
+    def _delivery(self, request: BaseRequest, rest: str, body: bytes) -> Delivery:
         headers = request.headers
-        reply = await handle(
-            Delivery(
-                method=request.method,
-                path=rest,
-                url=str(request.rel_url),
-                query=dict(request.rel_url.query) if request.rel_url.raw_query_string else {},
-                headers=_plain(headers),
-                body=body,
-                remote=client_address(
-                    request.remote, headers.getall("X-Forwarded-For", ()) if self._trusted else (), self._trusted
-                ),
-                connected=lambda: request.transport is not None,
-            )
-        )
-        return (None if self._ending else quick(request, reply)) or web.Response(
-            status=reply.status, body=reply.body, content_type=reply.content_type, headers=reply.headers or None
+        return Delivery(
+            method=request.method,
+            path=rest,
+            url=str(request.rel_url),
+            query=dict(request.rel_url.query) if request.rel_url.raw_query_string else {},
+            headers=_plain(headers),
+            body=body,
+            remote=client_address(
+                request.remote, headers.getall("X-Forwarded-For", ()) if self._trusted else (), self._trusted
+            ),
+            connected=lambda: request.transport is not None,
         )
 
-    async def _body(self, request: BaseRequest, max_bytes: int) -> bytes:
+    def _response(self, request: BaseRequest, reply: Reply) -> web.StreamResponse:
+        fast = None if self._ending else quick(request, reply)
+        if fast is not None:
+            return fast
+        mime, _, charset = reply.content_type.partition("; charset=")
+        return web.Response(
+            status=reply.status,
+            body=reply.body,
+            content_type=mime,
+            charset=charset or None,
+            headers=reply.headers or None,
+        )
+
+    async def _body(
+        self, request: BaseRequest, max_bytes: int, *, secs: float | None = None, methods: frozenset[str] = ALLOWED
+    ) -> bytes:
         """Read the body once; raises `RefusedRequest`."""
-        if request.method not in ALLOWED:
-            raise RefusedRequest(405, "method not allowed", {"Allow": "GET, HEAD, POST"})
+        if request.method not in methods:
+            raise RefusedRequest(405, "method not allowed", {"Allow": ", ".join(sorted(methods))})
         if (request.content_length or 0) > max_bytes:
             raise RefusedRequest(413, f"larger than {max_bytes} bytes")
         if not request.can_read_body:
@@ -177,7 +218,7 @@ class PublicServer:
         try:
             if content.is_eof() and content.total_bytes <= max_bytes:  # arrived with its headers: the usual case
                 return content.read_nowait()
-            async with asyncio.timeout(self._section.body_timeout_secs):
+            async with asyncio.timeout(secs or self._section.body_timeout_secs):
                 return await self._receive(request, max_bytes)
         except TimeoutError:
             raise RefusedRequest(408, "the body did not come in time") from None
