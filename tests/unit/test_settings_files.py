@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import trustme
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -146,10 +147,21 @@ def test_a_damaged_file_never_raises_anything_else(data: st.DataObject, name: st
 def test_every_example_is_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, example: Path) -> None:
     text = example.read_text(encoding="utf-8")
     for variable in re.findall(r'"env:(\w+)"', text):
-        monkeypatch.setenv(variable, "a-secret")
-    shutil.copy(example, tmp_path / "gw.toml")
+        monkeypatch.setenv(variable, "a-secret-of-the-tests")
+    if "/etc/omnigate/tls/" in text:
+        text = text.replace("/etc/omnigate/tls/", f"{tmp_path}/")
+        issued = trustme.CA().issue_cert("mx.shop.example")
+        issued.private_key_pem.write_to_path(tmp_path / "privkey.pem")
+        issued.cert_chain_pems[0].write_to_path(tmp_path / "fullchain.pem")
+    (tmp_path / "gw.toml").write_text(text, encoding="utf-8")
 
     assert load(tmp_path / "gw.toml").warnings == ()
+
+
+def test_there_is_an_example_for_each_way_mail_can_come() -> None:
+    found = {file.name.partition(".")[0] for file in EXAMPLES if file.name.startswith("email-")}
+
+    assert found == {"email-mx", "email-forwarding", "email-gmail", "email-microsoft365", "email-dovecot"}
 
 
 def test_the_production_configuration_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:
