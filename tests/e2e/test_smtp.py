@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from email.message import EmailMessage
 from email.policy import SMTP
 from pathlib import Path
@@ -256,11 +257,24 @@ def test_mails_made_to_hurt_cost_bounded_time_and_memory_and_hold_up_nobody(make
     assert rows["published"] + rows["quarantined"] == len(HURTFUL) + 3
 
 
+def first_client(port: int) -> smtplib.SMTP:
+    """Connect as soon as the port is open; the gateway is ready before its channels listen."""
+    found: list[smtplib.SMTP] = []
+
+    def connected() -> bool:
+        with suppress(ConnectionRefusedError):
+            found.append(smtplib.SMTP("127.0.0.1", port, timeout=20))
+        return bool(found)
+
+    wait_until(connected, timeout=20, what="the SMTP port is open")
+    return found[0]
+
+
 def test_a_full_house_is_told_to_come_back(make_gateway: Any) -> None:
     port = free_port()
     smtp = f'listen = "127.0.0.1:{port}", max_connections = 2, settle_secs = 0'
     make_gateway(channels=f'[channels.mail]\nkind = "email"\naddresses = ["{SHOP}"]\nsmtp = {{ {smtp} }}\n')
-    with smtplib.SMTP("127.0.0.1", port, timeout=20), smtplib.SMTP("127.0.0.1", port, timeout=20):
+    with first_client(port), smtplib.SMTP("127.0.0.1", port, timeout=20):
         assert send(port, mail("hello", "crowd")) == 421
 
     wait_until(lambda: send(port, mail("hello", "crowd")) == 250, timeout=20, what="room again")
