@@ -196,6 +196,7 @@ class Context(Struct, frozen=True, kw_only=True):
         link: makes links a provider can fetch media from.
         feeds: lists that all workers and nodes append to and follow.
         report: tells that a part of the channel is in trouble, or well again (`channel.status`).
+        url: where providers reach this channel, by `[http] public_url`; empty where that is not configured.
     """
 
     channel: ChannelRef
@@ -209,6 +210,7 @@ class Context(Struct, frozen=True, kw_only=True):
     feeds: Feeds = NO_FEEDS
     refused: Callable[[str], None] = lambda _: None
     report: Report = unheard
+    url: str = ""
 
 
 class Connector(Protocol):

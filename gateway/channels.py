@@ -192,6 +192,7 @@ class Channels:
             feeds=ChannelFeeds(core.feeds, channel.id),
             refused=telemetry.Meters(channel.id, channel.kind).refused,
             report=report,
+            url=f"{public.rstrip('/')}/c/{channel.id}" if (public := core.settings.http.public_url) else "",
         )
         connector = load_kinds()[channel.kind].build(options, context)
         statuses = Statuses(context.state, keep_secs=options.dedup_window_secs or core.settings.dedup.window_secs)

@@ -31,6 +31,7 @@ def make_context(
         "log": structlog.get_logger().bind(channel=channel.id),
         "hub": {},
         "state": ChannelState(store or EmbeddedDeduplicator(folder / "dedup.db"), channel.id),
+        "url": f"{PUBLIC_URL}/c/{channel.id}",
         "link": media_link(BlobStore(folder), PUBLIC_URL, lambda: 1_800_000_000.0),
         **changes,
     }
