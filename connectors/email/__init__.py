@@ -17,7 +17,7 @@ from connectors.email.keys import load_tokens
 from connectors.email.listener import serve
 from connectors.email.outgoing import Outgoing
 from connectors.email.outgoing_config import OutgoingConfig
-from connectors.email.outgoing_probe import probe_mx, probe_outgoing
+from connectors.email.probe import probe
 from connectors.email.threads import Once, Threads
 from connectors.email.trust import Trust
 from connectors.errors import Misconfigured
@@ -103,16 +103,4 @@ class EmailChannel:
 
     async def probe(self) -> dict[str, Any]:
         """See `Prober`: what is received where, and whether the servers in between let us in."""
-        config = self._config
-        told: dict[str, Any] = {"addresses": list(config.addresses)}
-        if config.smtp is not None:
-            told |= {"listen": config.smtp.listen, "starttls": config.smtp.tls_cert is not None}
-        if config.lmtp is not None:
-            told["lmtp"] = config.lmtp.listen
-        if self._mailbox is not None:
-            told["imap"] = await self._mailbox.probe()
-        if self._outgoing is not None:
-            told["outgoing"] = await probe_outgoing(self._outgoing.pool, self._outgoing.config)
-        if config.addresses:
-            told["mx"] = await probe_mx(config.addresses, config.trust.nameservers)
-        return told
+        return await probe(self._config, self._mailbox, self._outgoing)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 from typing_extensions import override
 
-from connectors.api import ChannelConfig, Positive, Seconds
+from connectors.api import ChannelConfig, Positive, Remark, Seconds
+from connectors.email.advice import remarks
 from connectors.email.backstop import AnswersConfig
 from connectors.email.imap_config import ImapConfig
 from connectors.email.outgoing_config import OutgoingConfig
@@ -234,6 +236,11 @@ class EmailConfig(ChannelConfig, frozen=True, kw_only=True):
                 raise ValueError(f"`{name}` needs `addresses`, the recipients it takes mail for")
             if listener.max_bytes > self.max_bytes:
                 raise ValueError(f"`{name}.max_bytes` is larger than the channel's `max_bytes`; raise that, too")
+
+    @override
+    def remarks(self, *, shared: bool) -> Iterable[Remark]:
+        """See `connectors.email.advice`."""
+        return remarks(self, shared=shared)
 
     @property
     def signing_keys(self) -> tuple[Secret, ...]:

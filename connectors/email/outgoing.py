@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -95,6 +96,10 @@ class Outgoing:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.pool.run())
             group.create_task(self._oauth.watch())
+
+    async def access_ends(self) -> datetime | None:
+        """Say when the access by tokens ends unless somebody signs in again; None where that is not known."""
+        return None if self._oauth is None else await self._oauth.expiry()
 
     async def send(self, message: Outbound) -> Sent:
         """Send a message; see the module, and `connectors.errors` for what is raised."""

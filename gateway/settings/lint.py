@@ -46,6 +46,7 @@ def lint(settings: Settings) -> Iterator[Finding]:
     yield from _deadlines(settings)
     yield from _queues(settings)
     yield from _proxies(settings)
+    yield from _remarks(settings)
     if not any(channel.options.enabled for channel in settings.channels.values()):
         yield Finding(path="channels", message="no channel is enabled; nothing can come in", fatal=False)
 
@@ -197,3 +198,13 @@ def _proxies(settings: Settings) -> Iterator[Finding]:
             ipaddress.ip_network(network)
         except ValueError as exc:
             yield Finding(path=f"http.trusted_proxies[{index}]", message=f"is not an address or network: {exc}")
+
+
+def _remarks(settings: Settings) -> Iterator[Finding]:
+    """Let each kind say what it finds odd about its options."""
+    shared = settings.dedup.url != "embedded:"
+    for channel in settings.channels.values():
+        if channel.options.enabled:
+            for one in channel.options.remarks(shared=shared):
+                path = f"channels.{channel.id}.{one.path}"
+                yield Finding(path=path, message=one.message, hint=one.hint, fatal=False, also=("dedup",))

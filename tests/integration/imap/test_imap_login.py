@@ -304,8 +304,10 @@ async def test_the_channel_tells_how_its_mailbox_is(
     assert dovecot.stored()[0].flags == {"\\Recent"}
     tokens.refresh_tokens.clear()
     tokens.access_tokens.clear()
-    with pytest.raises(Misconfigured, match="sign in again"):
-        await EmailChannel(EmailConfig(imap=options), context).probe()
+    told = await EmailChannel(EmailConfig(imap=options), context).probe()
+    (check,) = told["checks"]
+    assert (check.name, check.ok, told["imap"]["error"]) == ("imap", False, "misconfigured")
+    assert "sign in again" in check.detail
 
 
 def test_certificates_that_cannot_be_read_are_named(tmp_path: Path, dovecot: Dovecot) -> None:

@@ -370,10 +370,10 @@ async def test_the_probe_says_what_the_server_can_and_how_long_its_certificate_l
 
 
 async def test_the_probe_tells_what_is_wrong(post: PostOffice, mailroom: Mailroom) -> None:
-    channel = post.channel(mailroom, user=USER, password=Secret(PASSWORD))
+    outgoing = outgoing_of(post.channel(mailroom, user=USER, password=Secret(PASSWORD)))
     with pytest.raises(Misconfigured, match=r"127\.0\.0\.1"):
-        await channel.probe()
-    assert HOST not in repr(channel)
+        await probe_outgoing(outgoing.pool, outgoing.config)
+    assert HOST not in repr(outgoing)
 
 
 async def test_a_signed_mail_arrives_with_a_signature_that_holds(post: PostOffice, mailroom: Mailroom) -> None:
