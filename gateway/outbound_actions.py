@@ -17,8 +17,10 @@ from normalizer.methods import (
     REQUESTS,
     DeleteParams,
     EditParams,
+    EndParams,
     MediaGetParams,
     Params,
+    PresenceParams,
     ReactParams,
     ReceiptSendParams,
     TypingParams,
@@ -27,10 +29,10 @@ from normalizer.model import Address
 from normalizer.parts import Media
 from normalizer.rpc import Request, RpcError
 
-Addressed = EditParams | DeleteParams | ReactParams | TypingParams | ReceiptSendParams
+Addressed = EditParams | DeleteParams | ReactParams | TypingParams | ReceiptSendParams | PresenceParams | EndParams
 """Params that name a recipient."""
 
-_NOUNS = frozenset({"message", "reaction", "typing", "receipt", "media", "call"})
+_NOUNS = frozenset({"message", "reaction", "typing", "receipt", "presence", "conversation", "media", "call"})
 METHODS = frozenset(name for name in REQUESTS if name != "message.send" and name.partition(".")[0] in _NOUNS)
 """What goes through the command queue of a channel; everything else is `gateway.requests`."""
 

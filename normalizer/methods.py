@@ -145,6 +145,36 @@ class ReceiptSendParams(Params, frozen=True, kw_only=True):
     conversation: str | None = None
 
 
+class Agent(Params, frozen=True, kw_only=True):
+    """Somebody who answers: `name`, and the URL of a picture."""
+
+    name: str
+    avatar: str | None = None
+
+
+class PresenceParams(Params, frozen=True, kw_only=True):
+    """`presence.send`: tell customers who is there; without `to` and `conversation` all of the channel.
+
+    Attributes:
+        agents: who answers in this conversation, or on this channel.
+    """
+
+    channel: str
+    status: Literal["online", "away", "offline"]
+    agents: tuple[Agent, ...] = ()
+    to: Address | str | None = None
+    conversation: str | None = None
+
+
+class EndParams(Params, frozen=True, kw_only=True):
+    """`conversation.end`: close a conversation; the customer goes on with it by writing again."""
+
+    channel: str
+    reason: str | None = None
+    to: Address | str | None = None
+    conversation: str | None = None
+
+
 class MediaGetParams(Params, frozen=True, kw_only=True):
     """`media.get`: fetch and keep a media item; answers a `Media` with a signed `url`."""
 
@@ -174,6 +204,8 @@ REQUESTS: dict[str, type[Params]] = {
     "reaction.send": ReactParams,
     "typing.send": TypingParams,
     "receipt.send": ReceiptSendParams,
+    "presence.send": PresenceParams,
+    "conversation.end": EndParams,
     "media.get": MediaGetParams,
     **{
         f"call.{verb}": CallRequestParams
