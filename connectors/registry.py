@@ -27,7 +27,9 @@ BUILT_IN = (
     "connectors.messenger",
     "connectors.instagram",
     "connectors.slack",
+    "connectors.twilio",
     "connectors.wecom",
+    "connectors.wecom_kf",
 )
 ENTRY_POINTS = "omnigate.connectors"
 

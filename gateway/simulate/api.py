@@ -23,6 +23,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connectors.api import ChannelConfig
+from gateway.simulate.cloud import Cloud
 
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 
@@ -134,11 +135,13 @@ class Simulator(ABC, Generic[C]):
         batch_max: items in one delivery; 1 where the provider sends one by one.
         connections: deliveries at the same time, as the provider does it.
         signs_body: the proof covers the body, so a body that was changed must be refused.
-        tail: what the contract suite appends to a body to change it; another than a blank where the proof covers what is
-            sealed in the body, and not the blanks around it.
+        tail: what the contract suite appends to a body to change it; no blank where the proof covers what is sealed in
+            the body, and not the blanks around it.
         signs_time: the proof covers a time, so a delivery that was signed an hour ago must be refused.
         knows_nonce: the proof covers neither body nor more than a nonce, so the connector must remember it and refuse
             it with another body.
+        pulled: deliveries carry nothing but the news that something happened; what it was is pulled from the cloud
+            side, once however often that is delivered.
         idle: headers and parameters that `sign` adds although the connector need not look at each of them (a second,
             weaker signature); the contract suite leaves them alone.
         extras: what has to be known besides the channel's options, name → meaning (a private key whose public half is
@@ -146,7 +149,10 @@ class Simulator(ABC, Generic[C]):
         options: the channel's, secrets included.
         url: the public URL of the channel, for signatures that cover it.
         extra: values of `extras`.
+        cloud: the cloud side, where both run in one process; told what happened by a kind that is `pulled`.
     """
+
+    cloud: Cloud | None = None
 
     contents: ClassVar[tuple[str, ...]] = ("text",)
     batch_max: ClassVar[int] = 1
@@ -155,6 +161,7 @@ class Simulator(ABC, Generic[C]):
     tail: ClassVar[bytes] = b" "
     signs_time: ClassVar[bool] = False
     knows_nonce: ClassVar[bool] = False
+    pulled: ClassVar[bool] = False
     idle: ClassVar[frozenset[str]] = frozenset()
     extras: ClassVar[Mapping[str, str]] = {}
 

@@ -257,7 +257,8 @@ async def test_simulated_traffic_makes_valid_events_that_know_their_repetitions(
     simulator = bench.simulator(kind)
     wanted = Wanted(count=4, chats=2, kind=content, batch=min(2, simulator.batch_max), first=1_795_000_000_000)
     manner = Manner(duplicates=1, retries=1, reorder=True, attempts=1)
-    async with gateway(bench, kind) as (url, connector, taken, _):
+    async with gateway(bench, kind) as (url, connector, taken, cloud):
+        simulator.cloud = cloud
         report = await deliver(url, simulator, deliveries(wanted, simulator), manner)
         async with asyncio.timeout(5):
             while len({event.key for event in events(connector, taken)}) < wanted.count:
