@@ -62,7 +62,7 @@ class Token(Struct, frozen=True):
 
 
 class _Debugged(Struct, frozen=True):
-    data: Token = Token()
+    data: Token
 
 
 def get(path: str, **query: str) -> Wire:

@@ -42,7 +42,7 @@ class InstagramCloud(MessagingCloud):
     def length(self, text: str) -> int:
         return len(text.encode())
 
-    @route("GET", "/{version}/{node}")
+    @route("GET", r"/{version}/{node:\d+}")
     def about(self, call: Call) -> Answer:
         """Tell of the account."""
         return json_answer({"id": call.match["node"], "username": "simulated.shop"})

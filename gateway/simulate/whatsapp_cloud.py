@@ -90,7 +90,7 @@ class WhatsappCloud(GraphCloud):
         self.media[name] = (mime, content)
         return json_answer({"id": name})
 
-    @route("GET", "/{version}/{node}")
+    @route("GET", r"/{version}/{node:\d+|(?:simulated|cloud)-.+}")
     def about(self, call: Call) -> Answer:
         """Tell of a number or of a file: both are nodes of the graph."""
         node = call.match["node"]
