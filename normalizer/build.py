@@ -55,6 +55,14 @@ def party(
     return Party(id=ids.contact_id(scheme, value), name=name or None, role=role, locale=locale, addresses=addresses)
 
 
+def same_as(person: Party | None) -> tuple[str, ...]:
+    """List the ids that a person's further addresses make, without the person's own."""
+    if person is None:
+        return ()
+    found = (ids.contact_id(one.scheme, one.value) for one in person.addresses[1:])
+    return tuple(dict.fromkeys(one for one in found if one != person.id))
+
+
 def conversation(raw: RawEvent, provider_id: str, kind: ConversationKind = "direct") -> Conversation:
     """Describe the conversation that replies to `provider_id` belong to."""
     return Conversation(id=ids.conversation_id(raw.channel.id, provider_id), kind=kind, provider_id=provider_id)
@@ -89,8 +97,10 @@ def event(
         revision: see `normalizer.ids.dedup_key`.
         normalizer: the codec's `version`.
         after: see `Event`.
-        fields: the remaining fields of `shape`.
+        fields: the remaining fields of `shape`; `same_as` of `contact.identified` is worked out.
     """
+    if method == "contact.identified" and "same_as" not in fields:
+        fields["same_as"] = same_as(fields.get("sender"))
     noun = method.partition(".")[0]
     key = ids.dedup_key(raw.channel.id, noun, scope, native_id, revision)
     params = shape(

@@ -202,12 +202,17 @@ class ReceiptParams(EventParams, frozen=True, kw_only=True):
 
 
 class ActivityParams(EventParams, frozen=True, kw_only=True):
-    """`typing.*`, `contact.*`, `conversation.*`: somebody did something that is not a message."""
+    """`typing.*`, `contact.*`, `conversation.*`: somebody did something that is not a message.
+
+    `same_as` of `contact.identified` has the ids that the further addresses of `from` make (`ctc_…`): a consumer that
+    knows a contact by one of these knows now that it is the same person as `from.id`.
+    """
 
     at: datetime
     sender: Party | None = field(default=None, name="from")
     referral: Referral | None = None
     reason: str | None = None
+    same_as: tuple[str, ...] = ()
 
 
 class StatusError(Base, frozen=True, kw_only=True):

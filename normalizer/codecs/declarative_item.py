@@ -10,7 +10,7 @@ from normalizer.build import conversation, party
 from normalizer.codecs import declarative_values as values
 from normalizer.codecs.declarative_expr import Expression, Unreadable
 from normalizer.codecs.declarative_options import Receive
-from normalizer.model import Conversation, MessageRef, Party
+from normalizer.model import Address, Conversation, MessageRef, Party
 from normalizer.raw import RawEvent
 
 _OURS = re.compile(r"msg_[0-9a-f]{32}")
@@ -122,7 +122,17 @@ class Item:
         scheme = self.mapping.options.scheme or self.raw.channel.id
         if name == "recipient":
             return party(scheme, address, role="bot")
-        return party(scheme, address, name=self.text("sender_name"))
+        return party(scheme, address, name=self.text("sender_name"), also=self._also())
+
+    def _also(self) -> list[Address]:
+        """Read the sender's further addresses."""
+        found, path = self.find("also"), "$.receive.also"
+        if found is None:
+            return []
+        if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+            raise Unreadable(f"{path}: expected a list of {{scheme, value}}")
+        pairs = [tuple(values.word(one.get(key), f"{path}[].{key}") for key in ("scheme", "value")) for one in found]
+        return [Address(scheme=scheme, value=value) for scheme, value in pairs if scheme and value]
 
     def conversation(self, fallback: str | None) -> Conversation | None:
         """Describe the conversation, which by default is the one with `fallback`."""

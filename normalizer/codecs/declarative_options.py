@@ -32,6 +32,7 @@ class Receive(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         sender_name: their name.
         scheme: literal, not an expression: what kind of address `sender` is (``tel``, ``mailto``); by default the id
             of the channel, so that equal ids of two providers are not taken for one contact.
+        also: further addresses of the sender: a list of ``{scheme, value}``; what finds no value is left out.
         recipient: our own address that was written to.
         conversation: what replies must be addressed to; by default the sender.
         group: condition; true when the conversation has several customers.
@@ -68,6 +69,7 @@ class Receive(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sender: str
     sender_name: str | None = None
     scheme: str | None = None
+    also: str | None = None
     recipient: str | None = None
     conversation: str | None = None
     group: str | None = None
