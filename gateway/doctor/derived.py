@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from gateway.doctor.terms import DAY_SECS, moment, term
@@ -13,8 +13,6 @@ FAILING_SECS = 3600.0
 """A delivery that failed longer ago is history."""
 
 RENEW = "renew it at the provider, and put the new one into the channel's options"
-LATEST = 10**10
-"""Unix time (the year 2286); what ends later does not end."""
 
 
 def derived(told: dict[str, Any], url: str | None, days: float, now: float) -> Iterator[Check]:
@@ -61,9 +59,9 @@ def _end(key: str, value: object, now: float) -> tuple[str, datetime | None]:
     """Read an entry; returns what ends, and when, or None if the entry is none of an end."""
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
     for suffix, secs in (("days_left", DAY_SECS), ("token_expires_in_secs", 1.0)):
-        if key.endswith(suffix) and number is not None and now + number * secs < LATEST:
+        if key.endswith(suffix) and number is not None:
             word = key.removesuffix("days_left").removesuffix("_expires_in_secs").strip("_")
-            return word, datetime.fromtimestamp(int(now + number * secs), UTC)
+            return word, moment(now + number * secs)
     if key.endswith("expires_at"):
         return key.removesuffix("expires_at").strip("_"), moment(value)
     return "", None

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from normalizer.checks import Check
 
 DAY_SECS = 86_400.0
+LATEST = 10**10
+"""Unix time (the year 2286); what ends later does not end."""
 
 
 def term(name: str, what: str, expires_at: datetime, *, now: float, days: float, hint: str) -> Check:
@@ -39,8 +41,8 @@ def moment(value: object) -> datetime | None:
     """Read a moment as providers write it: a datetime, ISO 8601 with a zone, or Unix seconds; None if it is none."""
     if isinstance(value, datetime):
         return value if value.tzinfo is not None else None
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 10**11:
-        return datetime.fromtimestamp(value, UTC)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < LATEST:
+        return datetime.fromtimestamp(int(value), UTC)
     if isinstance(value, str):
         try:
             found = datetime.fromisoformat(value)
