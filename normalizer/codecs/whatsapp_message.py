@@ -182,10 +182,10 @@ def _own_number(told: Told) -> Event | None:
     phone = next((phone.wa_id or phone.phone for card in message.contacts for phone in card.phones), None)
     if told.echo or not phone or not (message.origin or "").startswith(ORIGIN):
         return None
-    number = f"+{phone.lstrip('+')}"
-    party = msgspec.structs.replace(who.party(), addresses=(*who.party().addresses, Address(scheme=TEL, value=number)))
     if who.phone is not None:
         return None
+    person, number = who.identity(), f"+{phone.lstrip('+')}"
+    party = msgspec.structs.replace(person, addresses=(*person.addresses, Address(scheme=TEL, value=number)))
     return told.scope.contact(party, told.at, native=who.native, revision=number, where=told.where, reason=ORIGIN)
 
 

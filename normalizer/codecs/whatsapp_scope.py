@@ -12,6 +12,7 @@ from datetime import datetime
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from normalizer import build, ids
 from normalizer.codecs import whatsapp_types as t
@@ -63,6 +64,11 @@ class Who(Struct, frozen=True):
         if self.phone is None:
             return build.party(BSUID, self.bsuid or "", name=self.name, role=role, also=self.also)
         return build.party(TEL, f"+{self.phone}", name=self.name, role=role, also=(*bsuid, *self.also))
+
+    def identity(self) -> Party:
+        """Describe the person by what stays: a username is another person's when it is given up."""
+        party = self.party()
+        return replace(party, addresses=tuple(one for one in party.addresses if one.scheme != USERNAME))
 
 
 def people(contacts: bytes | msgspec.Raw) -> tuple[t.Contact, ...]:
@@ -134,7 +140,7 @@ class Scope:
         """Tell that a number and a BSUID are one person's, unless that was told before."""
         if who.phone is None or who.bsuid is None or (who.phone, who.bsuid) in self.told:
             return None
-        return self.contact(who.party(), at, native=who.phone, revision=who.bsuid, where=self.where(who))
+        return self.contact(who.identity(), at, native=who.phone, revision=who.bsuid, where=self.where(who))
 
     def contact(
         self, party: Party, at: datetime, *, native: str, revision: str, where: Conversation, reason: str | None = None
