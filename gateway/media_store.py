@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from connectors.api import Blobs, ChannelConfig, LinkMaker, MediaSource
 from connectors.http import TooLarge
-from gateway.media_types import check_type, type_of
+from connectors.media_types import check_type, type_of
 from normalizer.parts import Media
 
 PREFIX = "sha256:"

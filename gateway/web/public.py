@@ -1,5 +1,5 @@
-"""The server that providers deliver to: ``/c/<channel>``, the pages of channels (``/chat/<channel>/``), and whatever else
-the app mounts (``/media/``).
+"""The server that providers deliver to: ``/c/<channel>``, the pages of channels (``/chat/<channel>/``), and whatever
+else the app mounts (``/media/``).
 
 aiohttp's low-level server is used instead of its router: channels come and go while it runs, and a delivery costs one
 dictionary look-up. Bodies are read once, within limits of size, time and all bodies together; headers that do not come
@@ -18,10 +18,11 @@ from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.web_request import BaseRequest
 from msgspec.structs import replace
 
+from connectors.addresses import client_address, parse_networks
 from connectors.api import Delivery, HttpConnector, Reply
 from connectors.pages import PageConnector
 from gateway.settings.model import HttpSection
-from gateway.web.address import BACKLOG, bind, client_address, parse_networks
+from gateway.web.address import BACKLOG, bind
 from gateway.web.protocol import Connections, hide_versions
 from gateway.web.quick import Quick, quick
 

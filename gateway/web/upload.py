@@ -14,7 +14,7 @@ from aiohttp import web
 
 from connectors.api import Blobs
 from connectors.errors import Busy
-from gateway.media_types import type_of
+from connectors.media_types import type_of
 from normalizer import ids
 from normalizer.parts import Media
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.media_types import TypeRefused, check_type, type_of
+from connectors.media_types import TypeRefused, check_type, type_of
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 64
 OGG = b"OggS" + b"\0" * 24 + b"OpusHead" + b"\0" * 64

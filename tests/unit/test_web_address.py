@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.web.address import bind, client_address, parse_networks, split
+from connectors.addresses import client_address, parse_networks
+from gateway.web.address import bind, split
 
 PROXIES = ("10.0.0.0/8", "192.0.2.7", "fd00::/8")
 
