@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from connectors.errors import SendError
+from connectors.errors import Misconfigured, SendError
 from connectors.wechat_client import WechatClient
 
 CUSTOM_SEND = "/cgi-bin/message/custom/send"
+RIGHTS = frozenset({"48001", "48004", "48006", "50001", "50002", "50004"})
+"""Codes by which WeChat says that the account may not ask this; the credentials are right all the same."""
 
 
 async def probe(client: WechatClient, handshake: Callable[[], Awaitable[bool]]) -> dict[str, Any]:
@@ -24,7 +26,7 @@ async def probe(client: WechatClient, handshake: Callable[[], Awaitable[bool]]) 
     https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Network_Detection.html
 
     Raises:
-        SendError: there is no access token to be had.
+        SendError: there is no access token to be had, or the one in use is refused and there is no other.
     """
     found: dict[str, Any] = {"access_token": {"expires_in_secs": round(await client.token_secs())}}
     found["handshake"] = "ok" if await handshake() else "failed"
@@ -39,6 +41,8 @@ async def _try(asked: Awaitable[dict[str, Any]], name: str = "") -> Any:
     try:
         told = await asked
     except SendError as exc:
+        if isinstance(exc, Misconfigured) and exc.provider_code not in RIGHTS:
+            raise
         return {"error": exc.code, "provider_code": exc.provider_code, "message": str(exc)}
     if name:
         return told.get(name)

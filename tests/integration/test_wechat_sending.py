@@ -311,6 +311,17 @@ async def test_the_doctor_tells_what_it_may_not_ask(account: Account) -> None:
     assert found["server_ips"]
 
 
+async def test_the_doctor_notices_a_secret_that_was_changed_while_the_token_still_lasts(account: Account) -> None:
+    node = account.node()
+    await node.send(message())
+    account.cloud.expire()
+    account.cloud.pass_next()
+    account.cloud.fail_next(told(40125, "invalid appsecret"))
+
+    with pytest.raises(Misconfigured, match="app_secret"):
+        await node.probe()
+
+
 async def test_who_subscribes_is_identified_by_the_union_id(account: Account) -> None:
     account.cloud.unions["oSimulated000001"] = "uAda"
     node = account.node()

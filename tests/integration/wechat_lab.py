@@ -175,7 +175,7 @@ async def open_lab(
         http = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
         lab = Lab(cloud, load(path).settings, http, mode)
         for index in range(nodes):
-            lab.nodes.append(await stack.enter_async_context(_node(lab.settings, index)))
+            lab.nodes.append(await stack.enter_async_context(open_node(lab.settings, index)))
         group = await stack.enter_async_context(asyncio.TaskGroup())
         ready = asyncio.Event()
         watching = group.create_task(_watch(lab, bot, group, ready))
@@ -187,7 +187,7 @@ async def open_lab(
 
 
 @asynccontextmanager
-async def _node(settings: Settings, index: int) -> AsyncIterator[Node]:
+async def open_node(settings: Settings, index: int) -> AsyncIterator[Node]:
     async with open_core(settings, worker=index) as core, asyncio.TaskGroup() as group:
         supervisor = Supervisor(group)
         channels = Channels(core, supervisor, sends=index == 0)
