@@ -1,36 +1,39 @@
 """The kinds of channel this build knows.
 
-A kind registers itself with `@connector` in an explicitly imported module (`BUILT_IN`); a third party's package
-names its module in the entry-point group ``omnigate.connectors``.
+A kind registers itself with `@connector` in the module that `BUILT_IN` names; a third party's package names its module
+in the entry-point group ``omnigate.connectors``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
 from msgspec import Struct
+from typing_extensions import override
 
 from connectors.api import Capabilities, ChannelConfig, Connector, Context
 
-BUILT_IN = (
-    "connectors.telegram",
-    "connectors.declarative",
-    "connectors.email",
-    "connectors.wechat",
-    "connectors.line",
-    "connectors.viber",
-    "connectors.whatsapp",
-    "connectors.messenger",
-    "connectors.instagram",
-    "connectors.slack",
-    "connectors.twilio",
-    "connectors.wecom",
-    "connectors.wecom_kf",
-)
+BUILT_IN = {
+    "telegram": "connectors.telegram",
+    "webhook": "connectors.declarative",
+    "email": "connectors.email",
+    "wechat": "connectors.wechat",
+    "line": "connectors.line",
+    "viber": "connectors.viber",
+    "whatsapp": "connectors.whatsapp",
+    "messenger": "connectors.messenger",
+    "instagram": "connectors.instagram",
+    "slack": "connectors.slack",
+    "twilio": "connectors.twilio",
+    "wecom": "connectors.wecom",
+    "wecom-kf": "connectors.wecom_kf",
+}
+"""Kind → its module, imported when the kind is asked for: nobody pays for the libraries of channels he has not."""
+
 ENTRY_POINTS = "omnigate.connectors"
 
 C = TypeVar("C", bound=Callable[..., Connector])
@@ -76,14 +79,37 @@ def capabilities_of(kind: str, connector: Connector) -> Capabilities:
     return own or load()[kind].capabilities
 
 
+class Kinds(Mapping[str, Spec]):
+    """Every kind by name, in the order of the names; a built-in one is imported when it is looked up."""
+
+    @override
+    def __getitem__(self, kind: str) -> Spec:
+        """Return what is known of a kind; raises `KeyError`."""
+        if kind not in _specs and kind in BUILT_IN:
+            import_module(BUILT_IN[kind])
+        return _specs[kind]
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names."""
+        return iter(sorted({*BUILT_IN, *_specs}))
+
+    @override
+    def __len__(self) -> int:
+        """Count the kinds."""
+        return len({*BUILT_IN, *_specs})
+
+
 @cache
-def load() -> dict[str, Spec]:
-    """Import every kind once and return the table, by kind; a broken third-party package is an error that names it."""
-    for module in BUILT_IN:
-        import_module(module)
+def load() -> Kinds:
+    """Return the table, with the kinds of third parties; a package of theirs that is broken is an error that names it.
+
+    Raises:
+        ImportError: an entry point cannot be loaded.
+    """
     for entry in entry_points(group=ENTRY_POINTS):
         try:
             entry.load()
         except Exception as exc:
             raise ImportError(f"the connector package {entry.name!r} ({entry.value}) cannot be loaded: {exc}") from exc
-    return dict(sorted(_specs.items()))  # whatever was imported first
+    return Kinds()
