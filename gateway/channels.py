@@ -11,6 +11,7 @@ import structlog
 from connectors.api import Connector, Context, HttpConnector, MediaSource
 from connectors.pages import Dismissible, PageConnector
 from connectors.registry import load as load_kinds
+from connectors.report import Report
 from gateway import telemetry
 from gateway.core import Core
 from gateway.doctor.marks import Marks
@@ -170,7 +171,6 @@ class Channels:
 
     def _build(self, channel: Channel) -> Running:
         core, options = self._core, channel.options
-        ref = ChannelRef(id=channel.id, type=channel.kind, account=options.account, labels=options.labels)
         built: list[Running] = []
 
         def report(
@@ -180,24 +180,11 @@ class Channels:
                 trouble = None if reason is None else Trouble(reason, down, expires_at)
                 self.note(running, component, trouble)
 
-        context = Context(
-            channel=ref,
-            log=structlog.get_logger("connectors").bind(channel=channel.id),
-            http=core.http,
-            blobs=core.blobs,
-            data_dir=core.data_dir,
-            hub=core.hub,
-            state=ChannelState(core.dedup, channel.id),
-            link=core.link,
-            feeds=ChannelFeeds(core.feeds, channel.id),
-            refused=telemetry.Meters(channel.id, channel.kind).refused,
-            report=report,
-            url=f"{public.rstrip('/')}/c/{channel.id}" if (public := core.settings.http.public_url) else "",
-        )
+        context = self._context(channel, report)
         connector = load_kinds()[channel.kind].build(options, context)
         statuses = Statuses(context.state, keep_secs=options.dedup_window_secs or core.settings.dedup.window_secs)
         intake = Intake(
-            ref=ref,
+            ref=context.channel,
             codec=connector.codec,
             config=options,
             window_secs=core.settings.dedup.window_secs,
@@ -219,6 +206,23 @@ class Channels:
         sender = self._sender(channel, connector, intake, statuses) if self._sends else None
         built.append(Running(channel=channel, connector=connector, intake=intake, service=service, sender=sender))
         return built[0]
+
+    def _context(self, channel: Channel, report: Report) -> Context:
+        core, options = self._core, channel.options
+        return Context(
+            channel=ChannelRef(id=channel.id, type=channel.kind, account=options.account, labels=options.labels),
+            log=structlog.get_logger("connectors").bind(channel=channel.id),
+            http=core.http,
+            blobs=core.blobs,
+            data_dir=core.data_dir,
+            hub=core.hub,
+            state=ChannelState(core.dedup, channel.id),
+            link=core.link,
+            feeds=ChannelFeeds(core.feeds, channel.id),
+            refused=telemetry.Meters(channel.id, channel.kind).refused,
+            report=report,
+            url=f"{public.rstrip('/')}/c/{channel.id}" if (public := core.settings.http.public_url) else "",
+        )
 
     def _sender(self, channel: Channel, connector: Connector, intake: Intake, statuses: Statuses) -> Outbound:
         core = self._core
