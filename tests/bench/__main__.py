@@ -20,6 +20,7 @@ import pytest
 from tests.bench.load import Load, Round, Servers, largest_rss_mib, measure
 from tests.bench.report import Summary, Verdict, show, summarize, verdicts
 from tests.bench.subjects import DEFAULT, STARTERS, Subject
+from tests.bench.whatsapp import bench as bench_whatsapp
 from tests.servers.rabbit import RabbitServer
 from tests.servers.redis import RedisServer
 
@@ -48,6 +49,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--connections", type=int, default=64, help="of wrk, kept alive")
     parser.add_argument("--rate", type=int, default=1000, help="offered per second in the latency rounds")
     parser.add_argument("--only", choices=STARTERS, action="append", help="a subject; several are possible")
+    parser.add_argument("--whatsapp", action="store_true", help="measure the WhatsApp webhook instead, by batch size")
     parser.add_argument("--no-memory", action="store_true", help=f"do not go on to {_MANY} messages")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
     return parser.parse_args()
@@ -57,6 +59,8 @@ def main() -> int:
     """Run it; exit code 1 when a target is missed."""
     arguments = _arguments()
     try:
+        if arguments.whatsapp:
+            return bench_whatsapp(secs=arguments.secs, rounds=arguments.rounds, target=arguments.json)
         result = _bench(arguments)
     except (pytest.skip.Exception, pytest.fail.Exception) as reason:
         print(f"bench: {reason}", file=sys.stderr)

@@ -76,9 +76,14 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
     def run(self, port: int, first: int) -> dict[str, float]:
         """Send new deliveries, numbered from `first`, and return wrk's figures; raises `RuntimeError`."""
+        url = f"http://127.0.0.1:{port}/c/tg"
+        return self.wrk(_SCRIPT, url, TELEGRAM_SECRET, str(first), str(self.pause_ms))
+
+    def wrk(self, script: Path, url: str, *arguments: str) -> dict[str, float]:
+        """Run wrk with a script whose last line of output is JSON; raises `RuntimeError`."""
         argv = [require("wrk", "wrk"), "-t", str(self.threads), "-c", str(self.connections), "-d", f"{self.secs}s"]
-        argv += ["--timeout", "10s", "-s", str(_SCRIPT), f"http://127.0.0.1:{port}/c/tg", "--", TELEGRAM_SECRET]
-        done = subprocess.run([*argv, str(first), str(self.pause_ms)], capture_output=True, text=True, check=False)
+        argv += ["--timeout", "10s", "-s", str(script), url, "--", *arguments]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
         last = done.stdout.strip().rpartition("\n")[2]
         if done.returncode or not last.startswith("{"):
             raise RuntimeError(f"wrk failed: {done.stdout}{done.stderr}")
