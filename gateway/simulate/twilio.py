@@ -103,7 +103,7 @@ class TwilioSimulator(Simulator[TwilioConfig]):
     @override
     def sign(self, request: Request, now: float) -> Request:
         """Sign the URL, and behind it the fields in their order; of JSON the URL carries the hash."""
-        url, fields = self.url + request.path, ""
+        url, fields = (self.options.url or self.url) + request.path, ""
         if request.headers.get("Content-Type") == FORM:
             pairs = parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True)
             fields = "".join(f"{name}{value}" for name, value in sorted(set(pairs)))
