@@ -14,7 +14,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 from typing_extensions import override
 
-from connectors.api import Capabilities, Context, Delivery, Fetched, Reply, Sink
+from connectors.api import Capabilities, Context, Delivery, Fetched, Reply, Seconds, Sink
 from connectors.errors import SendError, Unauthorized
 from connectors.http import Answer
 from connectors.passive_slots import Held
@@ -22,7 +22,7 @@ from connectors.passive_webhook import PassiveConfig, PassiveConnector
 from connectors.registry import connector
 from connectors.secrets import Secret
 from connectors.staging import ref_of
-from connectors.wecom_api import SentMessage, result
+from connectors.wecom_api import SentMessage, result, unasked
 from connectors.wecom_callback import Callback
 from connectors.wecom_client import WecomClient
 from connectors.wecom_media import SIZES, download, upload
@@ -60,6 +60,7 @@ class WecomConfig(PassiveConfig, frozen=True, kw_only=True):
         secret: Secret of the app, for the access token.
         token: Token of "receive messages", which signs every delivery.
         encoding_aes_key: EncodingAESKey of "receive messages", 43 characters.
+        ack_deadline_secs: answer WeCom within this time; it waits for 5 s and tries again.
         api_base: where the API is; change it for a private deployment, a proxy or a test.
         passive_secs: how long a delivery is held for a reply; WeCom waits for 5 s. 0 answers at once.
     """
@@ -69,6 +70,7 @@ class WecomConfig(PassiveConfig, frozen=True, kw_only=True):
     secret: Secret
     token: Secret
     encoding_aes_key: Secret
+    ack_deadline_secs: Seconds = 4.5
     api_base: Annotated[str, Meta(pattern=r"^https?://")] = "https://qyapi.weixin.qq.com"
     passive_secs: Annotated[float, Meta(ge=0, lt=5)] = 4.5
 
@@ -188,7 +190,7 @@ class WecomConnector(PassiveConnector[WecomConfig]):
         try:
             told = await self._client.get("/cgi-bin/agent/get", agentid=str(self.config.agent_id))
         except SendError as exc:
-            found["app"] = {"error": exc.code, "provider_code": exc.provider_code, "message": str(exc)}
+            found["app"] = unasked(exc)
         else:
             found["app"] = {"name": told.get("name"), "closed": bool(told.get("close"))}
         return found

@@ -64,8 +64,17 @@ HINTS = {
     95018: "a servicer has taken over, or the customer waits for one; the API may not write now",
     301002: "this app may not use this `agent_id`",
 }
+RIGHTS = frozenset({"48002", "48007", "84014", "301002"})
+"""Codes by which WeCom says that the app may not ask this; the credentials are right all the same."""
 MSGTOKEN = "95007"
 """The token of a callback has ended (after ten minutes); the same call works without it."""
+
+
+def unasked(error: SendError) -> dict[str, Any]:
+    """Describe a question of the doctor's that may not be asked; raises `error` where the credentials are wrong."""
+    if isinstance(error, Misconfigured) and error.provider_code not in RIGHTS:
+        raise error
+    return {"error": error.code, "provider_code": error.provider_code, "message": str(error)}
 
 
 class TokenRefused(Misconfigured):

@@ -16,13 +16,13 @@ from msgspec import Meta
 from msgspec.structs import replace
 from typing_extensions import override
 
-from connectors.api import Capabilities, Context, Delivery, Fetched, Reply, Sent, Sink
+from connectors.api import Capabilities, Context, Delivery, Fetched, Reply, Seconds, Sent, Sink
 from connectors.errors import Busy, Refused, SendError, StateUnavailable, Unauthorized, Unreachable
 from connectors.http import Answer
 from connectors.registry import connector
 from connectors.secrets import Secret
 from connectors.webhook import WebhookConfig, WebhookConnector
-from connectors.wecom_api import SentMessage, result
+from connectors.wecom_api import SentMessage, result, unasked
 from connectors.wecom_callback import Callback
 from connectors.wecom_client import WecomClient
 from connectors.wecom_kf_identify import Identify
@@ -73,6 +73,7 @@ class WecomKfConfig(WebhookConfig, frozen=True, kw_only=True):
         poll_secs: how often an account is pulled without a poke, in case one got lost.
         voice_format: how voice messages come: ``amr`` or ``silk``.
         identify: ask for customers' names and UnionIDs, and tell them by `contact.identified`.
+        ack_deadline_secs: answer WeCom within this time; it waits for 5 s and tries again.
         api_base: where the API is; change it for a proxy or a test.
     """
 
@@ -84,6 +85,7 @@ class WecomKfConfig(WebhookConfig, frozen=True, kw_only=True):
     poll_secs: Annotated[float, Meta(ge=1)] = 600.0
     voice_format: Literal["amr", "silk"] = "amr"
     identify: bool = True
+    ack_deadline_secs: Seconds = 4.5
     api_base: Annotated[str, Meta(pattern=r"^https?://")] = "https://qyapi.weixin.qq.com"
 
 
@@ -230,7 +232,7 @@ class WecomKfConnector(WebhookConnector[WecomKfConfig]):
         try:
             told = await self._client.post(ACCOUNTS, {"offset": 0, "limit": 100})
         except SendError as exc:
-            found["accounts"] = {"error": exc.code, "provider_code": exc.provider_code, "message": str(exc)}
+            found["accounts"] = unasked(exc)
         else:
             found["accounts"] = told.get("account_list")
         return found

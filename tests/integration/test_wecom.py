@@ -323,6 +323,18 @@ async def test_the_doctor_tells_token_app_and_handshake(lab: Lab) -> None:
     assert found["app"] == {"name": "Simulated app", "closed": False}
 
 
+async def test_the_doctor_tells_rights_from_credentials(lab: Lab) -> None:
+    node = lab.node()
+    await node.send(lab.message())
+    lab.cloud.fail_next(told(301002, "not allow operate agent"))
+    found = await node.probe()
+    lab.cloud.fail_next(told(60020, "not allow to access from your ip"))
+
+    assert found["app"]["provider_code"] == "301002"
+    with pytest.raises(Misconfigured, match="trusted IPs"):
+        await node.probe()
+
+
 async def test_the_same_user_id_in_two_corps_is_two_contacts(lab: Lab) -> None:
     node = lab.node()
     other = lab.simulator(corp_id="wwother")
