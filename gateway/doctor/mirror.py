@@ -57,7 +57,7 @@ class Mirror:
     def __init__(self, face: Face, channel: str, kind: str, options: ChannelConfig, marks: Marks) -> None:
         """Play the provider of a channel with these options."""
         self._face, self._channel, self._kind, self._options, self._marks = face, channel, kind, options, marks
-        self._target = face.url(channel)
+        self._target, self._proxied = face.url(channel), dict[str, str]()
 
     async def checks(self, *, reachable: bool) -> AsyncIterator[Check]:
         """Try everything; at the listener where the public URL is not `reachable`.
@@ -65,7 +65,10 @@ class Mirror:
         Raises:
             StateUnavailable: marks cannot be noted, so nothing may be delivered.
         """
-        self._target = self._face.url(self._channel, listener=not reachable)
+        if not reachable:  # then we are the proxy, too, and say how the provider asked
+            known = URL(self._face.url(self._channel))
+            self._proxied = {"X-Forwarded-Proto": known.scheme, "X-Forwarded-Host": known.authority}
+            self._target = self._face.url(self._channel, listener=True)
         simulator, why_not = await self._simulator()
         yield await self._handshake(simulator, why_not)
         yield await self._signature(simulator)
@@ -132,7 +135,7 @@ class Mirror:
                 self._face.http,
                 request.method,
                 str(target),
-                headers=request.headers,
+                headers={**request.headers, **self._proxied},
                 body=request.body or None,
                 timeout=TIMEOUT_SECS,
             )
