@@ -94,7 +94,7 @@ async def test_wechatpy_shakes_hands(lab: Lab) -> None:
 
     answers = [
         await post(node, Request(method="GET", query=query)),
-        await post(node, Request(method="GET", query={**query, "nonce": "abd"})),
+        await post(node, Request(method="GET", query={**query, "nonce": "xyz"})),
         await post(node, Request(method="GET", query={})),
     ]
 
