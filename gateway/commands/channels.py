@@ -23,7 +23,7 @@ TIMEOUT_SECS = 5.0
 RATE_SECS = 1.0
 LEDGER = ("received", "published", "duplicate", "ignored", "quarantined", "spooled")
 ALWAYS = {"received", "published"}
-COLOURS = {"ok": "green", "down": "red", "paused": "yellow"}
+COLOURS = {"ok": "green", "degraded": "yellow", "down": "red", "paused": "yellow"}
 Flag = Annotated[bool, Parameter(negative=())]
 
 

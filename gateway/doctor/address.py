@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from ipaddress import ip_address
 
 from msgspec import Struct
@@ -74,8 +73,3 @@ def _private(url: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def certificates(checks: tuple[Check, ...]) -> Iterator[Check]:
-    """Choose what is worth looking at unasked."""
-    return (check for check in checks if check.name == "certificate")
