@@ -29,6 +29,7 @@ BUILT_IN = {
     "instagram": "connectors.instagram",
     "slack": "connectors.slack",
     "twilio": "connectors.twilio",
+    "dingtalk": "connectors.dingtalk",
     "wecom": "connectors.wecom",
     "wecom-kf": "connectors.wecom_kf",
 }
