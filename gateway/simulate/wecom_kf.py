@@ -20,7 +20,10 @@ from normalizer.codecs import wechat_xml
 
 
 class WecomKfSimulator(Simulator[WecomKfConfig]):
-    """One poke for each thing that happens; its token tells `WecomKfCloud` what that was."""
+    """One poke for each thing that happens; its token tells `WecomKfCloud` what that was, and what was lately.
+
+    A gateway follows the last of many pokes; where ``--reorder`` made that an older one, the rest comes with the next.
+    """
 
     contents: ClassVar = CONTENTS
     tail: ClassVar = b"x"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import zlib
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -15,20 +16,22 @@ ACCOUNT = "wkSimulatedAccount"
 MARK = "SIM"
 """How the simulator's tokens begin; they carry what happened, so that its two sides need not know each other."""
 
-LATELY = 20
+LATELY = 500
 """Items in a token; of pokes that come in quick succession a gateway follows the last."""
 
 
 def token_of(items: Collection[Item]) -> str:
     """Write a poke's token."""
-    return MARK + base64.urlsafe_b64encode(msgspec.json.encode(tuple(items))).decode()
+    return MARK + base64.urlsafe_b64encode(zlib.compress(msgspec.json.encode(tuple(items)))).decode()
 
 
 def items_of(token: str) -> tuple[Item, ...] | None:
     """Read what happened from a token; None if it is none of ours."""
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(token.removeprefix(MARK)), type=tuple[Item, ...])
-    except (msgspec.MsgspecError, binascii.Error, ValueError):
+        return msgspec.json.decode(
+            zlib.decompress(base64.urlsafe_b64decode(token.removeprefix(MARK))), type=tuple[Item, ...]
+        )
+    except (msgspec.MsgspecError, binascii.Error, zlib.error, ValueError):
         return None
 
 

@@ -25,10 +25,11 @@ from connectors.errors import (
 from connectors.secrets import Secret
 from connectors.wecom_kf import WecomKfConfig
 from dedup.embedded import EmbeddedDeduplicator
+from gateway.simulate import registry as simulators
 from gateway.simulate.api import Item, Request, raw_post
 from gateway.simulate.cloud import json_answer
 from gateway.simulate.wecom_cloud import told
-from gateway.simulate.wecom_kf_items import ACCOUNT, written
+from gateway.simulate.wecom_kf_items import ACCOUNT, items_of, token_of, written
 from normalizer import parts as p
 from normalizer.codecs import wechat_xml
 from normalizer.errors import MalformedPayload, Unsendable
@@ -42,6 +43,8 @@ TOKEN, KEY = "hJqcu3uJ9Tn2gXPmxx2w9kkCkCE2EPYo", "6qkdMrq68nTKduznJYO1A37W2oEgpk
 OPTIONS = WecomKfConfig(
     corp_id=CORP, secret=Secret(SECRET), token=Secret(TOKEN), encoding_aes_key=Secret(KEY), identify=False
 )
+EMPTY = token_of(())
+"""A token of the simulator that tells of nothing new."""
 ADA = f"{ACCOUNT}/wmSimulated000001"
 
 
@@ -59,7 +62,7 @@ def poke(lab: Lab, *items: Any) -> Request:
     return simulator.sign(simulator.delivery([Item(number=999, at=time.time())]), time.time())
 
 
-def bare_poke(lab: Lab, token: str = "SIMW10=") -> Request:
+def bare_poke(lab: Lab, token: str = EMPTY) -> Request:
     simulator = lab.simulator()
     fields = {"MsgType": "event", "Event": "kf_msg_or_event", "Token": token, "OpenKfId": ACCOUNT}
     return simulator.sign(raw_post(wechat_xml.write({"ToUserName": CORP, **fields}), "text/xml"), time.time())
@@ -78,7 +81,7 @@ async def test_wechatpy_pokes_and_the_message_is_pulled(lab: Lab) -> None:
     timestamp, nonce = str(int(time.time())), "1372623149"
     body = (
         f"<xml><ToUserName>{CORP}</ToUserName><CreateTime>1348831860</CreateTime><MsgType>event</MsgType>"
-        f"<Event>kf_msg_or_event</Event><Token>SIMW10=</Token><OpenKfId>{ACCOUNT}</OpenKfId></xml>"
+        f"<Event>kf_msg_or_event</Event><Token>{EMPTY}</Token><OpenKfId>{ACCOUNT}</OpenKfId></xml>"
     )
     sealed = WeChatCrypto(TOKEN, KEY, CORP).encrypt_message(body, nonce, timestamp)
     proof = wechat_xml.read(sealed.encode())["MsgSignature"]
@@ -402,3 +405,12 @@ async def test_without_a_store_messages_are_sent_all_the_same(lab: Lab, tmp_path
     bare = type(node)(node.config, make_context(lab.channel, tmp_path / "elsewhere", lab.http))
 
     assert (await bare.send(lab.message(to=ADA))).provider_ids
+
+
+def test_a_poke_of_the_simulator_tells_what_happened_lately() -> None:
+    simulator = simulators.simulator_of("wecom-kf")(OPTIONS, url="")
+    items = [Item(number=number, at=1.0) for number in (1, 2, 3)]
+    pokes = [wechat_xml.read(simulator.delivery([item]).body) for item in items]
+
+    assert items_of(str(pokes[-1]["Token"])) == tuple(items)
+    assert items_of("SIMnothing") is None
