@@ -18,6 +18,8 @@ import psutil
 import pytest
 
 from tests.bench.load import Load, Round, Servers, largest_rss_mib, measure
+from tests.bench.mail.run import bench as bench_mail
+from tests.bench.mail.subjects import STARTERS as MAIL_STARTERS
 from tests.bench.report import Summary, Verdict, show, summarize, verdicts
 from tests.bench.subjects import DEFAULT, STARTERS, Subject
 from tests.bench.whatsapp import bench as bench_whatsapp
@@ -46,9 +48,11 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--secs", type=int, default=6, help="of each round")
     parser.add_argument("--rounds", type=int, default=3, help="per subject, interleaved; the table shows medians")
-    parser.add_argument("--connections", type=int, default=64, help="of wrk, kept alive")
+    parser.add_argument("--mail", action="store_true", help="mails over SMTP instead of Telegram updates over HTTP")
+    parser.add_argument("--connections", type=int, help="kept alive: 64 of wrk, 16 of mail clients")
     parser.add_argument("--rate", type=int, default=1000, help="offered per second in the latency rounds")
-    parser.add_argument("--only", choices=STARTERS, action="append", help="a subject; several are possible")
+    names = list(dict.fromkeys([*STARTERS, *MAIL_STARTERS]))
+    parser.add_argument("--only", choices=names, action="append", help="a subject; several are possible")
     parser.add_argument("--whatsapp", action="store_true", help="measure the WhatsApp webhook instead, by batch size")
     parser.add_argument("--no-memory", action="store_true", help=f"do not go on to {_MANY} messages")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
@@ -59,6 +63,14 @@ def main() -> int:
     """Run it; exit code 1 when a target is missed."""
     arguments = _arguments()
     try:
+        if arguments.mail:
+            return bench_mail(
+                only=arguments.only,
+                rounds=arguments.rounds,
+                secs=arguments.secs,
+                connections=arguments.connections or 16,
+                target=arguments.json,
+            )
         if arguments.whatsapp:
             return bench_whatsapp(secs=arguments.secs, rounds=arguments.rounds, target=arguments.json)
         result = _bench(arguments)
@@ -75,7 +87,7 @@ def main() -> int:
 
 
 def _bench(arguments: argparse.Namespace) -> Result:
-    load = Load(connections=arguments.connections, secs=arguments.secs)
+    load = Load(connections=arguments.connections or 64, secs=arguments.secs)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="omnigate-bench-")))
         redis = RedisServer(folder / "redis", fsync="everysec")

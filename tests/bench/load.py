@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import psutil
@@ -27,6 +28,7 @@ class Round(msgspec.Struct, kw_only=True):
 
     Attributes:
         subject: its name.
+        size: of a mail in bytes; 0 for Telegram updates.
         rate: offered, 0 for as fast as answers come.
         accepted: 2xx answers.
         queued: messages in the queue afterwards.
@@ -52,6 +54,26 @@ class Round(msgspec.Struct, kw_only=True):
     noise: float
     refused: int
     broken: int
+    size: int = 0
+
+
+class Source(Protocol):
+    """What sends.
+
+    Attributes:
+        rate: see `Round`.
+        size: see `Round`.
+    """
+
+    @property
+    def rate(self) -> int: ...
+
+    @property
+    def size(self) -> int: ...
+
+    def run(self, port: int, first: int) -> dict[str, float]:
+        """Send to a port what is numbered from `first`; return figures as wrk's script does; raises `RuntimeError`."""
+        ...
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +90,11 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     threads: int = 1
     secs: int = 6
     rate: int = 0
+
+    @property
+    def size(self) -> int:
+        """See `Source`."""
+        return 0
 
     @property
     def pause_ms(self) -> int:
@@ -98,7 +125,7 @@ class Servers(msgspec.Struct, frozen=True):
     rabbit: RabbitServer
 
 
-def measure(subject: Subject, load: Load, servers: Servers, first: int) -> Round:
+def measure(subject: Subject, load: Source, servers: Servers, first: int) -> Round:
     """Empty the queue, run the load, wait until the queue stands still, and count."""
     rabbit = servers.rabbit
     rabbit.purge(subject.vhost, QUEUE)
@@ -124,6 +151,7 @@ def measure(subject: Subject, load: Load, servers: Servers, first: int) -> Round
         noise=noise[0],
         refused=int(figures["refused"]),
         broken=int(figures["broken"] + figures["timeouts"]),
+        size=load.size,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 from rich.console import Console
@@ -14,6 +14,7 @@ from tests.bench.load import Round
 _FIGURES = ("per_sec", "p50_ms", "p99_ms", "cpu_us", "broker_us", "rss_mib", "noise")
 _MEMORY_MIB = 120
 _NOISY = 0.2
+BASES = {"x python": "plain-python", "x node": "plain-node"}
 
 
 class Summary(msgspec.Struct, kw_only=True):
@@ -40,6 +41,7 @@ class Summary(msgspec.Struct, kw_only=True):
     surplus: int
     refused: int
     broken: int
+    size: int = 0
 
 
 class Verdict(msgspec.Struct):
@@ -51,18 +53,19 @@ class Verdict(msgspec.Struct):
 
 
 def summarize(rounds: Iterable[Round]) -> list[Summary]:
-    """Reduce to one summary per subject and rate, in order of appearance."""
-    groups: dict[tuple[str, int], list[Round]] = {}
+    """Reduce to one summary per subject, rate and size, in order of appearance."""
+    groups: dict[tuple[str, int, int], list[Round]] = {}
     for one in rounds:
-        groups.setdefault((one.subject, one.rate), []).append(one)
-    return [_summary(name, rate, of) for (name, rate), of in groups.items()]
+        groups.setdefault((one.subject, one.rate, one.size), []).append(one)
+    return [_summary(name, rate, size, of) for (name, rate, size), of in groups.items()]
 
 
-def _summary(name: str, rate: int, rounds: list[Round]) -> Summary:
+def _summary(name: str, rate: int, size: int, rounds: list[Round]) -> Summary:
     medians = {figure: statistics.median(getattr(one, figure) for one in rounds) for figure in _FIGURES}
     return Summary(
         subject=name,
         rate=rate,
+        size=size,
         rounds=len(rounds),
         accepted=sum(one.accepted for one in rounds),
         queued=sum(one.queued for one in rounds),
@@ -85,9 +88,13 @@ def verdicts(summaries: list[Summary], memory_mib: float | None) -> list[Verdict
     if memory_mib is not None:
         target = f"less than {_MEMORY_MIB} MiB per worker after 100 000 messages"
         found.append(Verdict(target, f"{memory_mib:.0f} MiB", memory_mib < _MEMORY_MIB))
+    return [*found, nothing_lost(summaries)]
+
+
+def nothing_lost(summaries: list[Summary]) -> Verdict:
+    """Judge whether what was accepted has arrived."""
     lost = sum(summary.missing for summary in summaries)
-    found.append(Verdict("every delivery answered 2xx is in the queue", f"{lost} missing", lost == 0))
-    return found
+    return Verdict("every delivery answered 2xx is in the queue", f"{lost} missing", lost == 0)
 
 
 def _compare(ours: Summary, theirs: Summary, least: float) -> list[Verdict]:
@@ -105,12 +112,16 @@ def _compare(ours: Summary, theirs: Summary, least: float) -> list[Verdict]:
     return [Verdict(target, measured, ratio >= least), latency]
 
 
-def show(summaries: list[Summary], judged: list[Verdict], title: str) -> None:
-    """Print a table per offered rate, and the verdicts, to stdout; plain when that is not a terminal."""
+def show(summaries: list[Summary], judged: list[Verdict], title: str, bases: Mapping[str, str] = BASES) -> None:
+    """Print a table per offered rate and size, and the verdicts, to stdout; plain when that is not a terminal.
+
+    `bases` are the columns that compare: heading → subject.
+    """
     console = Console(width=None if Console().is_terminal else 170, highlight=False)
-    for rate in dict.fromkeys(summary.rate for summary in summaries):
-        rows = [summary for summary in summaries if summary.rate == rate]
-        console.print(_table(rows, f"{title}, {f'{rate}/s offered' if rate else 'full load'}"))
+    for rate, size in dict.fromkeys((summary.rate, summary.size) for summary in summaries):
+        rows = [summary for summary in summaries if (summary.rate, summary.size) == (rate, size)]
+        load = f"{rate}/s offered" if rate else f"mails of {size} bytes" if size else "full load"
+        console.print(_table(rows, f"{title}, {load}", bases))
     if max((summary.noise for summary in summaries), default=0) > _NOISY:
         console.print("[yellow]Other programs kept this machine busy (column noise, in cores): measure again.[/]")
     for verdict in judged:
@@ -118,23 +129,20 @@ def show(summaries: list[Summary], judged: list[Verdict], title: str) -> None:
         console.print(f"{word}  {verdict.target}: {verdict.measured}")
 
 
-def _table(rows: list[Summary], title: str) -> Table:
-    python = next((row.per_sec for row in rows if row.subject == "plain-python"), None)
-    node = next((row.per_sec for row in rows if row.subject == "plain-node"), None)
+def _table(rows: list[Summary], title: str, bases: Mapping[str, str]) -> Table:
+    rates = {row.subject: row.per_sec for row in rows}
     table = Table(title=title)
     table.add_column("subject", no_wrap=True)
-    headings = (
-        "msg/s,x python,x node,p50 ms,p99 ms,CPU us/msg,broker us/msg,RSS MiB,noise,2xx,in queue,missing,not 2xx,broken"
-    )
-    for heading in headings.split(","):
+    headings = "p50 ms,p99 ms,CPU us/msg,broker us/msg,RSS MiB,noise,2xx,in queue,missing,not 2xx,broken"
+    for heading in ("msg/s", *bases, *headings.split(",")):
         table.add_column(heading, justify="right")
     for row in rows:
-        table.add_row(*_cells(row, python, node))
+        table.add_row(*_cells(row, [rates.get(base) for base in bases.values()]))
     return table
 
 
-def _cells(one: Summary, python: float | None, node: float | None) -> list[str]:
-    ratios = [f"{one.per_sec / base:.2f}" if base else "-" for base in (python, node)]
+def _cells(one: Summary, bases: list[float | None]) -> list[str]:
+    ratios = [f"{one.per_sec / base:.2f}" if base else "-" for base in bases]
     figures = [f"{one.p50_ms:.1f}", f"{one.p99_ms:.1f}", f"{one.cpu_us:.0f}", f"{one.broker_us:.0f}"]
     counts = [
         f"{one.rss_mib:.0f}",

@@ -15,7 +15,7 @@ from tests.servers.gateway import TELEGRAM_SECRET, GatewayProcess
 from tests.servers.process import Process, free_port, listening, require, wait_until
 
 QUEUE = "helpdesk"
-_PEERS = Path(__file__).with_name("peers")
+PEERS = Path(__file__).with_name("peers")
 
 
 class Subject(Protocol):
@@ -74,7 +74,7 @@ class Script:
         self.name = self.vhost = name
         self.port = free_port()
         own = {"PORT": str(self.port), "SECRET": TELEGRAM_SECRET, "NODE_ENV": "production"}
-        self._process = Process(argv, env={**os.environ, **env, **own}, log=folder / f"{name}.log", cwd=_PEERS)
+        self._process = Process(argv, env={**os.environ, **env, **own}, log=folder / f"{name}.log", cwd=PEERS)
         self._process.wait_until(lambda: listening(self.port), timeout=30, what=name)
 
     @property
@@ -93,13 +93,14 @@ def _gateway(workers: int) -> Start:
         process = GatewayProcess(folder / name, workers=workers, broker=amqp, dedup=redis, queues=queues)
         process.start()
         # It is ready before RabbitMQ is, thanks to its spool; here its queue has to be there, and every worker.
-        wait_until(lambda: _settled(process), timeout=30, what=f"{name} is connected")
+        wait_until(lambda: settled(process), timeout=30, what=f"{name} is connected")
         return Gateway(name, process)
 
     return start
 
 
-def _settled(process: GatewayProcess) -> bool:
+def settled(process: GatewayProcess) -> bool:
+    """Tell whether all workers run, and are connected."""
     started = process.logs().count('"gateway_ready"')
     return started == process.workers and not json.loads(process.get("/readyz")[1])["reasons"]
 
@@ -118,13 +119,13 @@ def _node(name: str, redis: str, amqp: str, folder: Path) -> Subject:
     return Script(name, [require("node", "nodejs"), "plain.js"], {"REDIS_URL": redis, "AMQP_URL": amqp}, folder)
 
 
-def install_node_modules() -> None:
-    """`npm ci` from the lock file, unless that was done for this lock file already."""
-    lock, done = _PEERS / "package-lock.json", _PEERS / "node_modules" / ".installed.json"
+def install_node_modules(folder: Path = PEERS, *options: str) -> None:
+    """`npm ci` from the lock file of a folder, unless that was done for this lock file already."""
+    lock, done = folder / "package-lock.json", folder / "node_modules" / ".installed.json"
     if done.exists() and done.read_bytes() == lock.read_bytes():
         return
-    argv = [require("npm", "npm"), "ci", "--omit=dev", "--no-audit", "--no-fund", "--ignore-scripts"]
-    subprocess.run(argv, cwd=_PEERS, check=True, stdout=sys.stderr)
+    argv = [require("npm", "npm"), "ci", "--omit=dev", *options, "--no-audit", "--no-fund", "--ignore-scripts"]
+    subprocess.run(argv, cwd=folder, check=True, stdout=sys.stderr)
     shutil.copyfile(lock, done)
 
 
