@@ -19,7 +19,7 @@ from connectors.dingtalk_api import Recalled, SessionOver, result
 from connectors.dingtalk_api import Sent as Told
 from connectors.dingtalk_client import DingTalkClient
 from connectors.dingtalk_config import CAPABILITIES, DingTalkConfig
-from connectors.dingtalk_media import locate, upload
+from connectors.dingtalk_media import locate, secure, upload
 from connectors.dingtalk_memory import Memory
 from connectors.errors import Refused, Unauthorized, WindowClosed
 from connectors.http import Answer, shorten
@@ -144,9 +144,7 @@ class DingTalkConnector(WebhookConnector[DingTalkConfig]):
     async def fetch_media(self, media: Media, *, max_bytes: int) -> Fetched:
         """See `MediaSource`: a download code becomes an address, which is fetched without our token."""
         url = await locate(self._client.call, media.provider_id or "", self.config.robot_code)
-        if url.startswith("http://") and not self.config.media_hosts:
-            url = f"https://{url.removeprefix('http://')}"
-        return await self.fetch_url(url, max_bytes=max_bytes)
+        return await self.fetch_url(secure(url, self.config.media_hosts), max_bytes=max_bytes)
 
     async def perform(self, method: str, params: Params) -> dict[str, Any]:
         """See `Performer`: recall a message."""

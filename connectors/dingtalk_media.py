@@ -7,10 +7,11 @@ https://open.dingtalk.com/document/orgapp/download-the-file-content-of-the-robot
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from msgspec import Struct
 from msgspec.structs import replace
+from yarl import URL
 
 from connectors.api import Fetched
 from connectors.dingtalk_api import Download, Uploaded, result
@@ -93,3 +94,14 @@ async def locate(call: Call, code: str, robot: str) -> str:
         raise Refused("DingTalk gave this file no download code")
     answer = await call(build.post("/v1.0/robot/messageFiles/download", {"downloadCode": code, "robotCode": robot}))
     return result(answer, Download).download_url
+
+
+def secure(url: str, hosts: Collection[str]) -> str:
+    """Ask for a file by https, which its host speaks, too, unless that is one of `hosts`, which may be without."""
+    try:
+        told = URL(url)
+    except ValueError:
+        return url  # refused by whoever fetches it
+    return (
+        str(told.with_scheme("https")) if told.scheme == "http" and told.port == 80 and told.host not in hosts else url
+    )

@@ -15,6 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from connectors.dingtalk import PAST_SECS, TOGETHER_SECS, DingTalkConnector
+from connectors.dingtalk_media import secure
 from connectors.errors import (
     Deferred,
     Misconfigured,
@@ -268,6 +269,20 @@ async def test_what_a_person_sent_is_fetched_by_its_code_without_our_token(accou
 
     assert (found.data, found.mime) == (JPEG, "image/jpeg")
     assert "x-acs-dingtalk-access-token" not in account.cloud.named("file")[0].headers
+
+
+@pytest.mark.parametrize(
+    ("told_", "asked"),
+    [
+        ("http://oss.example/a%2Fb?Signature=x%2By%3D&a=1", "https://oss.example/a%2Fb?Signature=x%2By%3D&a=1"),
+        ("https://oss.example/a", "https://oss.example/a"),
+        ("http://files.internal/a", "http://files.internal/a"),
+        ("http://oss.example:8080/a", "http://oss.example:8080/a"),
+        ("http://[::1", "http://[::1"),
+    ],
+)
+def test_a_file_is_asked_for_by_https_and_its_signed_address_stays(told_: str, asked: str) -> None:
+    assert secure(told_, ("files.internal",)) == asked
 
 
 async def test_another_token_is_fetched_when_this_one_is_refused(account: Account) -> None:
