@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 EMOJI = {
-    "THUMBSUP": "👍", "ThumbsDown": "👎", "HEART": "❤", "LOL": "😂", "SMILE": "🙂", "CLAP": "👏", "APPLAUSE": "👏",
-    "FIRE": "🔥", "PARTY": "🎉", "THANKS": "🙏", "PRAISE": "🙌", "OK": "👌", "MUSCLE": "💪", "Fire": "🔥",
-    "DONE": "✅", "CheckMark": "✅", "CrossMark": "❌", "CRY": "😢", "SOB": "😭", "ANGRY": "😡", "THINKING": "🤔",
-    "HUNDRED": "💯", "Hundred": "💯", "EYES": "👀", "GLANCE": "👀", "WAVE": "👋", "ROSE": "🌹", "KISS": "😘",
-    "SHOCKED": "😱", "WOW": "😮", "BEER": "🍺", "GIFT": "🎁", "CAKE": "🎂", "BROKENHEART": "💔", "BOMB": "💣",
-    "POOP": "💩", "Alarm": "⏰", "QUESTION": "❓", "BLUSH": "😊", "WINK": "😉", "LOVE": "😍", "COOL": "😎",
+    "THUMBSUP": "👍", "ThumbsDown": "👎", "HEART": "❤", "HEARTBROKEN": "💔", "LOL": "😂", "SMILE": "🙂", "CLAP": "👏",
+    "APPLAUSE": "👏", "Fire": "🔥", "PARTY": "🎉", "THANKS": "🙏", "PRAISE": "🙌", "OK": "👌", "MUSCLE": "💪",
+    "DONE": "✅", "CheckMark": "✔", "CrossMark": "❌", "CRY": "😢", "SOB": "😭", "ANGRY": "😡", "THINKING": "🤔",
+    "Hundred": "💯", "GLANCE": "👀", "WAVE": "👋", "ROSE": "🌹", "KISS": "😘", "TERROR": "😱", "WOW": "😮",
+    "BEER": "🍺", "GIFT": "🎁", "CAKE": "🎂", "BOMB": "💣", "POOP": "💩", "Alarm": "⏰", "BLUSH": "😊", "WINK": "😉",
+    "LOVE": "😍", "Coffee": "☕", "Trophy": "🏆", "Pin": "📌", "FACEPALM": "🤦", "SALUTE": "🫡", "SKULL": "💀",
 }  # fmt: skip
 """The usual reactions; others keep Feishu's name between colons."""
 

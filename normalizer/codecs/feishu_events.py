@@ -150,9 +150,7 @@ def _reaction(frame: Frame, event: msgspec.Raw) -> Iterable[Decoded]:
     )
 
 
-def _chat(
-    method: str, *, kind: str = "group", reason: str | None = None
-) -> Callable[[Frame, msgspec.Raw], list[Event]]:
+def _chat(method: str, reason: str, kind: str = "group") -> Callable[[Frame, msgspec.Raw], list[Event]]:
     """Make the reader of an event by which a conversation begins or ends."""
 
     def read(frame: Frame, event: msgspec.Raw) -> list[Event]:
@@ -239,10 +237,10 @@ _READ: dict[str, Callable[[Frame, msgspec.Raw], Iterable[Decoded]]] = {
     "im.message.recalled_v1": _recalled,
     "im.message.reaction.created_v1": _reaction,
     "im.message.reaction.deleted_v1": _reaction,
-    "im.chat.member.bot.added_v1": _chat("conversation.started", reason="added"),
-    "im.chat.member.bot.deleted_v1": _chat("conversation.ended", reason="removed"),
-    "im.chat.disbanded_v1": _chat("conversation.ended", reason="disbanded"),
-    "im.chat.access_event.bot_p2p_chat_entered_v1": _chat("conversation.started", kind="p2p", reason="entered"),
+    "im.chat.member.bot.added_v1": _chat("conversation.started", "added"),
+    "im.chat.member.bot.deleted_v1": _chat("conversation.ended", "removed"),
+    "im.chat.disbanded_v1": _chat("conversation.ended", "disbanded"),
+    "im.chat.access_event.bot_p2p_chat_entered_v1": _chat("conversation.started", "entered", "p2p"),
     "application.bot.menu_v6": _menu,
     "card.action.trigger": _pressed,
 }
