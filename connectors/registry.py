@@ -21,6 +21,7 @@ BUILT_IN = {
     "telegram": "connectors.telegram",
     "webhook": "connectors.declarative",
     "email": "connectors.email",
+    "chat": "connectors.chat",
     "wechat": "connectors.wechat",
     "line": "connectors.line",
     "viber": "connectors.viber",

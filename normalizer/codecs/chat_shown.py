@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
 from urllib.parse import urlsplit
 
 import nh3
@@ -28,6 +30,8 @@ _CLEANER = nh3.Cleaner(
     link_rel="noopener noreferrer nofollow",
     set_tag_attribute_values={"a": {"target": "_blank"}},
 )
+_STRIPPER = nh3.Cleaner(tags=set())
+_BREAK = re.compile(r"<br>|</(?:p|li|pre|blockquote)>")
 _ROLES = {"agent": "agent", "bot": "bot", "system": "system"}
 
 
@@ -37,7 +41,7 @@ def shown(message: Outbound) -> Shown:
     return Shown(
         id=message.id,
         sender=author(message.metadata.get("chat", {})),
-        text=plain(parts),
+        text=words(parts),
         parts=parts,
         reply_to=named(message.reply_to),
     )
@@ -56,6 +60,18 @@ def named(message: MessageRef | None) -> str | None:
     if message is None:
         return None
     return message.provider_id or (message.id if (message.id or "").startswith(OURS) else None)
+
+
+def words(parts: tuple[AnyPart, ...]) -> str:
+    """Render parts that are safe as plain text, without the tags of HTML."""
+    return plain(
+        replace(part, body=_bare(part.body)) if isinstance(part, p.Text) and part.format == "html" else part
+        for part in parts
+    )
+
+
+def _bare(body: str) -> str:
+    return unescape(_STRIPPER.clean(_BREAK.sub("\n", body))).strip()
 
 
 def safe(parts: tuple[AnyPart, ...]) -> tuple[AnyPart, ...]:
