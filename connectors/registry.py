@@ -30,6 +30,7 @@ BUILT_IN = {
     "instagram": "connectors.instagram",
     "slack": "connectors.slack",
     "twilio": "connectors.twilio",
+    "discord": "connectors.discord",
     "dingtalk": "connectors.dingtalk",
     "wecom": "connectors.wecom",
     "wecom-kf": "connectors.wecom_kf",
