@@ -20,7 +20,7 @@ from tests.servers.process import Process, free_port, listening, wait_until
 
 ROOT = Path(__file__).parents[2]
 OMNIGATE = str(Path(sys.executable).with_name("omnigate"))
-PORTS = ("8080", "8081", "2525")
+PORTS = ("8080", "8081", "2525", "8090")
 SOON = 30.0
 
 
@@ -87,7 +87,7 @@ def test_it_says_where_everything_is(clone: Clone) -> None:
 
     assert f"http://127.0.0.1:{clone.ports['8080']}/c/<channel>" in said
     assert f"http://127.0.0.1:{clone.ports['8081']}/" in said
-    for channel in ("demo-mail (email)", "demo-orders (webhook)", "demo-telegram (telegram)"):
+    for channel in ("demo-mail (email)", "demo-orders (webhook)", "demo-telegram (telegram)", "demo-web (chat)"):
         assert channel in said
     assert "error" not in said.lower()
     wait_until(lambda: listening(clone.ports["2525"]), timeout=SOON, what="the SMTP port")
