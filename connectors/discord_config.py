@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from connectors.api import Capabilities, Seconds
+from connectors.api import Capabilities
 from connectors.passive_webhook import PassiveConfig
 from connectors.secrets import Secret
 from normalizer.codecs.discord_components import CHOICES
@@ -26,7 +26,6 @@ class DiscordConfig(PassiveConfig, frozen=True, kw_only=True):
             interactions, for 15 minutes each.
         ephemeral: answers are seen only by the person who asked, unless a message says otherwise.
         api_base: where the API is; change it for a proxy or a test.
-        ack_deadline_secs: answer Discord within this time; it waits for 3 s, and does not try again.
         passive_secs: how long an interaction is held for a reply; one that comes later is a follow-up. 0 answers at
             once that the reply is to come.
     """
@@ -36,7 +35,6 @@ class DiscordConfig(PassiveConfig, frozen=True, kw_only=True):
     bot_token: Secret | None = None
     ephemeral: bool = False
     api_base: Annotated[str, Meta(pattern=r"^https?://")] = "https://discord.com/api/v10"
-    ack_deadline_secs: Seconds = 2.5
     passive_secs: Annotated[float, Meta(ge=0, lt=3)] = 2.0
 
 

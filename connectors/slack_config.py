@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from connectors.api import Capabilities, Seconds
+from connectors.api import Capabilities
 from connectors.secrets import Secret
 from connectors.webhook import WebhookConfig
 from normalizer.codecs.slack_blocks import CHOICES
@@ -23,13 +23,11 @@ class SlackConfig(WebhookConfig, frozen=True, kw_only=True):
         token: the bot's token (``xoxb-…``), from the app's page "OAuth & Permissions".
         signing_secret: from the app's page "Basic Information"; signs every delivery.
         api_base: where the Web API is; change it for a proxy or a test.
-        ack_deadline_secs: answer Slack within this time; it waits for 3 s and then tries again.
     """
 
     token: Secret
     signing_secret: Secret
     api_base: Annotated[str, Meta(pattern=r"^https?://")] = "https://slack.com/api"
-    ack_deadline_secs: Seconds = 2.5
 
 
 CAPABILITIES = Capabilities(
