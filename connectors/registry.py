@@ -32,6 +32,7 @@ BUILT_IN = {
     "twilio": "connectors.twilio",
     "discord": "connectors.discord",
     "dingtalk": "connectors.dingtalk",
+    "feishu": "connectors.feishu",
     "wecom": "connectors.wecom",
     "wecom-kf": "connectors.wecom_kf",
 }

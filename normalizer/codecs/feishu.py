@@ -45,7 +45,7 @@ class FeishuCodec:
 
     def _read(self, raw: RawEvent, envelope: Envelope) -> Iterator[Decoded]:
         frame = _frame(raw, envelope)
-        if envelope.event is None:
+        if not bytes(envelope.event):
             raise MalformedPayload("the delivery has no `event`")
         read = feishu_old.events_of if envelope.header is None else feishu_events.events_of
         for one in read(frame, envelope.event):
@@ -75,7 +75,7 @@ def _frame(raw: RawEvent, envelope: Envelope) -> Frame:
     if head is not None:
         at = moment(head.create_time) or raw.received_at
         return Frame(raw, head.event_id, head.event_type, head.tenant_key, head.app_id, at)
-    if envelope.type != "event_callback" or envelope.event is None:
+    if envelope.type != "event_callback" or not bytes(envelope.event):
         sealed = "the delivery is encrypted; check `encrypt_key`"
         raise MalformedPayload(sealed if envelope.encrypt else "neither `header` nor an `event_callback`")
     if not envelope.uuid:

@@ -52,7 +52,8 @@ class Reader:
         if kind in WORDS:
             return self.words(content) or [p.Unsupported(provider_type=kind)]
         read = _READ.get(kind)
-        return ([] if read is None else read(self, content)) or [p.Unsupported(provider_type=kind)]
+        found = [] if read is None else read(self, content)
+        return found or [p.Unsupported(provider_type=kind, hint=_maybe(content, "file_name"))]
 
     def text(self, content: Content) -> list[AnyPart]:
         """Read a text."""

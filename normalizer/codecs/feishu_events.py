@@ -14,7 +14,7 @@ from normalizer.codecs.feishu_content import Content, Reader
 from normalizer.codecs.feishu_emoji import emoji
 from normalizer.codecs.feishu_frame import SERVICE, VERSION, Frame, moment
 from normalizer.errors import MalformedPayload
-from normalizer.model import DeletedParams, Flags, ReactionParams, StatusParams
+from normalizer.model import DeletedParams, Flags, MessageRef, ReactionParams, StatusParams
 from normalizer.raw import Decoded, Event, Ignored
 
 FOREIGN = (
@@ -99,7 +99,7 @@ def _read(frame: Frame, event: msgspec.Raw) -> Iterable[Decoded]:
             native_id=native,
             revision="read",
             normalizer=VERSION,
-            message=frame.reference(native),
+            message=MessageRef(provider_id=native),
             status="read",
             at=at,
             metadata=frame.metadata(reader=reader.open_id if reader else None),
@@ -186,7 +186,7 @@ def _pressed(frame: Frame, event: msgspec.Raw) -> Iterable[Decoded]:
             frame.person(told.operator, tenant=told.operator.tenant_key),
             [part],
             frame.conversation(chat) if chat else _with(frame, told.operator),
-            reply_to=frame.reference(asked) if asked else None,
+            reply_to=MessageRef(provider_id=asked) if asked else None,
             metadata={
                 "token": told.token,
                 "tag": told.action.tag or None,

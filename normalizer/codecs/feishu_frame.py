@@ -71,7 +71,7 @@ class Frame(Struct, frozen=True):
         return build.conversation(self.raw, chat, "group" if kind in {"group", "topic_group"} else "direct")
 
     def reference(self, native: str) -> MessageRef:
-        """Refer to a message."""
+        """Refer to a message that may be somebody's; of ours only the provider's id is sure."""
         return MessageRef(id=ids.message_id(self.raw.channel.id, "", native), provider_id=native)
 
     def metadata(self, **more: Any) -> dict[str, Any]:

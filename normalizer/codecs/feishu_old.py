@@ -17,7 +17,7 @@ from normalizer.codecs import feishu_types as t
 from normalizer.codecs.feishu_content import FILE, IMAGE, Reader
 from normalizer.codecs.feishu_frame import SERVICE, VERSION, Frame
 from normalizer.errors import MalformedPayload
-from normalizer.model import Flags, StatusParams
+from normalizer.model import Flags, MessageRef, StatusParams
 from normalizer.parts import AnyPart
 from normalizer.raw import Decoded, Ignored
 
@@ -98,7 +98,7 @@ def _read(frame: Frame, told: t.Old) -> list[Decoded]:
             native_id=native,
             revision="read",
             normalizer=VERSION,
-            message=frame.reference(native),
+            message=MessageRef(provider_id=native),
             status="read",
             at=frame.at,
             metadata=frame.metadata(reader=told.open_id),

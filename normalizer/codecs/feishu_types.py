@@ -15,6 +15,9 @@ Digits = Annotated[str, Meta(pattern=r"^[0-9]{0,16}(\.[0-9]{1,9})?$")]
 """A time, in seconds, milliseconds or microseconds; which of them, its length tells."""
 
 
+NOTHING = Raw(b"")
+
+
 class Wired(Struct, frozen=True, gc=False):
     """Base: unknown fields are ignored."""
 
@@ -34,7 +37,7 @@ class Envelope(Struct, frozen=True):
 
     schema: str = ""
     header: Header | None = None
-    event: Raw | None = None
+    event: Raw = NOTHING
     type: str = ""
     uuid: Word = ""
     ts: Digits = ""
@@ -137,18 +140,19 @@ class Chat(Wired, frozen=True):
     name: str | None = None
 
 
+class MenuUser(Wired, frozen=True):
+    """Who chose from the menu."""
+
+    operator_id: UserId
+    operator_name: str | None = None
+
+
 class Menu(Wired, frozen=True):
     """`application.bot.menu_v6`."""
 
-    class Operator(Wired, frozen=True):
-        """Who chose."""
-
-        operator_id: UserId
-        operator_name: str | None = None
-
-    operator: Operator
+    operator: MenuUser
     event_key: Id
-    timestamp: int | None = None
+    timestamp: Annotated[int, Meta(ge=0, le=2**53)] | None = None
 
 
 class Operator(UserId, frozen=True):
