@@ -11,12 +11,16 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from math import isfinite
+from typing import TypeVar
 
 import aiohttp
+import msgspec
 from msgspec import Struct
 from yarl import URL
 
 from connectors.errors import Misconfigured, Refused, SendError, Throttled, Unreachable
+
+T = TypeVar("T")
 
 ANSWER_BYTES = 1_048_576
 """Answers of an API are a few kilobytes; more is a mistake or an attack."""
@@ -147,6 +151,14 @@ def refusal(answer: Answer, *, hide: tuple[str, ...] = (), clock: Callable[[], f
         return Misconfigured(f"{message}, a redirect; check api_base", provider_code=code)
     kind = Misconfigured if status in MISCONFIGURED else Refused
     return kind(message, provider_code=code, provider_text=text)
+
+
+def decoded(answer: Answer, shape: type[T], whose: str) -> T:
+    """Read a success; raises `Unreachable` if it is something else than `whose` API documents."""
+    try:
+        return msgspec.json.decode(answer.body, type=shape)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        raise Unreachable(f"{whose} answered with something else than it documents; check api_base") from None
 
 
 def shorten(text: bytes | str, hide: tuple[str, ...] = ()) -> str:

@@ -17,20 +17,21 @@ from typing_extensions import override
 
 from connectors.api import Context, Delivery, Fetched, Reply, Sink
 from connectors.errors import SendError, Unauthorized
-from connectors.http import Answer
+from connectors.http import Answer, decoded
 from connectors.nonces import Nonces
 from connectors.passive_slots import Held
 from connectors.passive_webhook import PassiveConnector
 from connectors.registry import connector
 from connectors.signatures import MAX_AGE_SECS, check_timestamp
-from connectors.wechat_api import SentTemplate, result
-from connectors.wechat_client import WechatClient
+from connectors.wechat_api import CODES, SentTemplate, access
 from connectors.wechat_config import CAPABILITIES, MINI, WechatConfig
 from connectors.wechat_crypto import FORBIDDEN, Crypto, check_signature, signature
 from connectors.wechat_identify import Identify
-from connectors.wechat_media import download, upload
+from connectors.wechat_media import LIMITS
 from connectors.wechat_probe import probe
 from connectors.wechat_stage import stage
+from connectors.weixin_client import WeixinClient
+from connectors.weixin_media import download, upload
 from normalizer.codecs import wechat_xml
 from normalizer.codecs.wechat import WechatCodec
 from normalizer.codecs.wechat_frame import read
@@ -72,12 +73,10 @@ class WechatConnector(PassiveConnector[WechatConfig]):
             mini=config.mini_program,
         )
         self._nonces = Nonces(context.state, keep_secs=2 * MAX_AGE_SECS, status=FORBIDDEN)
-        self._client = WechatClient(
+        self._client = WeixinClient(
             context,
+            access(config.app_id, secret, stable=config.stable_token),
             base=config.api_base,
-            app_id=config.app_id,
-            app_secret=secret,
-            stable=config.stable_token,
             timeout=config.send_timeout_secs,
             hide=self.hide,
         )
@@ -174,7 +173,7 @@ class WechatConnector(PassiveConnector[WechatConfig]):
 
     @override
     def provider_id(self, answer: Answer) -> str | None:
-        native = result(answer, SentTemplate).msgid
+        native = decoded(answer, SentTemplate, CODES.provider).msgid
         return None if native is None else str(native)
 
     @override
@@ -183,7 +182,7 @@ class WechatConnector(PassiveConnector[WechatConfig]):
 
     @override
     async def upload_part(self, part: MediaPart) -> Media:
-        return await upload(self._client, part, await self.bytes_of(part.media))
+        return await upload(self._client, part, await self.bytes_of(part.media), LIMITS)
 
     async def fetch_media(self, media: Media, *, max_bytes: int) -> Fetched:
         """See `MediaSource`."""

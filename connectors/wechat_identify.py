@@ -14,7 +14,7 @@ import msgspec
 
 from connectors.api import Context, Sink
 from connectors.errors import Busy, Misconfigured, SendError
-from connectors.wechat_client import WechatClient
+from connectors.weixin_client import WeixinClient
 from normalizer.codecs.wechat import USER_INFO, Answerable
 from normalizer.raw import RawEvent
 
@@ -28,7 +28,7 @@ KEPT = ("openid", "unionid", "nickname", "language")
 class Identify:
     """Asks for one person after the other; an account without the right is not asked again before a restart."""
 
-    def __init__(self, client: WechatClient, context: Context) -> None:
+    def __init__(self, client: WeixinClient, context: Context) -> None:
         """Ask by `client`."""
         self._client, self._context = client, context
         self._people: asyncio.Queue[str] = asyncio.Queue(WAITING_MAX)
@@ -45,7 +45,7 @@ class Identify:
         while True:
             user = await self._people.get()
             try:
-                told = await self._client.get("/cgi-bin/user/info", dict[str, Any], openid=user)
+                told = await self._client.get("/cgi-bin/user/info", openid=user)
             except SendError as exc:  # the person is known all the same, by its OpenID
                 self._able = not isinstance(exc, Misconfigured)
                 self._context.log.debug("contact_not_identified", code=exc.code)

@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from connectors.errors import Misconfigured, SendError
-from connectors.wechat_client import WechatClient
+from connectors.weixin_client import WeixinClient
 
 CUSTOM_SEND = "/cgi-bin/message/custom/send"
 RIGHTS = frozenset({"48001", "48004", "48006", "50001", "50002", "50004"})
 """Codes by which WeChat says that the account may not ask this; the credentials are right all the same."""
 
 
-async def probe(client: WechatClient, handshake: Callable[[], Awaitable[bool]]) -> dict[str, Any]:
+async def probe(client: WeixinClient, handshake: Callable[[], Awaitable[bool]]) -> dict[str, Any]:
     """Ask; what the account has no right to ask is told as an error of its own.
 
     * the access token and how long it lasts;
@@ -31,7 +31,7 @@ async def probe(client: WechatClient, handshake: Callable[[], Awaitable[bool]]) 
     found: dict[str, Any] = {"access_token": {"expires_in_secs": round(await client.token_secs())}}
     found["handshake"] = "ok" if await handshake() else "failed"
     found["quota"] = await _try(client.post("/cgi-bin/openapi/quota/get", {"cgi_path": CUSTOM_SEND}), "quota")
-    found["server_ips"] = await _try(client.get("/cgi-bin/getcallbackip", dict[str, Any]), "ip_list")
+    found["server_ips"] = await _try(client.get("/cgi-bin/getcallbackip"), "ip_list")
     check = {"action": "all", "check_operator": "DEFAULT"}
     found["callback"] = await _try(client.post("/cgi-bin/callback/check", check))
     return found

@@ -16,16 +16,17 @@ from typing_extensions import override
 
 from connectors.api import Capabilities, Context, Delivery, Fetched, Reply, Seconds, Sink
 from connectors.errors import SendError, Unauthorized
-from connectors.http import Answer
+from connectors.http import Answer, decoded
 from connectors.passive_slots import Held
 from connectors.passive_webhook import PassiveConfig, PassiveConnector
 from connectors.registry import connector
 from connectors.secrets import Secret
 from connectors.staging import ref_of
-from connectors.wecom_api import SentMessage, result, unasked
+from connectors.wecom_api import CODES, SentMessage, access, unasked
 from connectors.wecom_callback import Callback
-from connectors.wecom_client import WecomClient
-from connectors.wecom_media import SIZES, download, upload
+from connectors.wecom_media import LIMITS, SIZES
+from connectors.weixin_client import WeixinClient
+from connectors.weixin_media import download, upload
 from normalizer.codecs.wecom import WecomCodec
 from normalizer.codecs.wecom_send import CHOICES, REQUESTS, SENDABLE, TEXT_MAX, App
 from normalizer.methods import Params
@@ -99,11 +100,10 @@ class WecomConnector(PassiveConnector[WecomConfig]):
         self.codec = WecomCodec(
             App(config.corp_id, config.agent_id), self._callback.decrypt, passive_secs=config.passive_secs
         )
-        self._client = WecomClient(
+        self._client = WeixinClient(
             context,
+            access(config.corp_id, secret),
             base=config.api_base,
-            corp_id=config.corp_id,
-            secret=secret,
             timeout=config.send_timeout_secs,
             hide=self.hide,
         )
@@ -150,11 +150,11 @@ class WecomConnector(PassiveConnector[WecomConfig]):
 
     @override
     def provider_id(self, answer: Answer) -> str | None:
-        return result(answer, SentMessage).msgid
+        return decoded(answer, SentMessage, CODES.provider).msgid
 
     @override
     async def upload_part(self, part: MediaPart) -> Media:
-        return await upload(self._client, part, await self.bytes_of(part.media))
+        return await upload(self._client, part, await self.bytes_of(part.media), LIMITS)
 
     @override
     async def stage(self, message: Outbound) -> Outbound:

@@ -18,16 +18,17 @@ from typing_extensions import override
 
 from connectors.api import Capabilities, Context, Delivery, Fetched, Reply, Seconds, Sent, Sink
 from connectors.errors import Busy, Refused, SendError, StateUnavailable, Unauthorized, Unreachable
-from connectors.http import Answer
+from connectors.http import Answer, decoded
 from connectors.registry import connector
 from connectors.secrets import Secret
 from connectors.webhook import WebhookConfig, WebhookConnector
-from connectors.wecom_api import SentMessage, result, unasked
+from connectors.wecom_api import CODES, SentMessage, access, unasked
 from connectors.wecom_callback import Callback
-from connectors.wecom_client import WecomClient
 from connectors.wecom_kf_identify import Identify
 from connectors.wecom_kf_pull import ACCOUNTS, Puller
-from connectors.wecom_media import SIZES, download, upload
+from connectors.wecom_media import LIMITS, SIZES
+from connectors.weixin_client import WeixinClient
+from connectors.weixin_media import download, upload
 from normalizer.codecs.wecom_kf import WecomKfCodec
 from normalizer.codecs.wecom_kf_frame import SCHEME
 from normalizer.codecs.wecom_kf_send import CHOICES, CODE, SENDABLE, TEXT_MAX, answers_event
@@ -110,9 +111,12 @@ class WecomKfConnector(WebhookConnector[WecomKfConfig]):
         self.hide = (secret, token, key)
         self._callback = Callback(token, key, config.corp_id, clock)
         self.codec = WecomKfCodec(config.corp_id, self._callback.decrypt, account=config.open_kfid)
-        timeout = config.send_timeout_secs
-        self._client = WecomClient(
-            context, base=config.api_base, corp_id=config.corp_id, secret=secret, timeout=timeout, hide=self.hide
+        self._client = WeixinClient(
+            context,
+            access(config.corp_id, secret),
+            base=config.api_base,
+            timeout=config.send_timeout_secs,
+            hide=self.hide,
         )
         self._identify = Identify(self._client, context) if config.identify else None
         self._puller = Puller(
@@ -210,11 +214,11 @@ class WecomKfConnector(WebhookConnector[WecomKfConfig]):
 
     @override
     def provider_id(self, answer: Answer) -> str | None:
-        return result(answer, SentMessage).msgid
+        return decoded(answer, SentMessage, CODES.provider).msgid
 
     @override
     async def upload_part(self, part: MediaPart) -> Media:
-        return await upload(self._client, part, await self.bytes_of(part.media))
+        return await upload(self._client, part, await self.bytes_of(part.media), LIMITS)
 
     async def fetch_media(self, media: Media, *, max_bytes: int) -> Fetched:
         """See `MediaSource`."""

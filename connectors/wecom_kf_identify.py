@@ -12,7 +12,7 @@ import msgspec
 
 from connectors.api import Context, Sink
 from connectors.errors import Busy, Misconfigured, SendError, StateUnavailable
-from connectors.wecom_client import WecomClient
+from connectors.weixin_client import WeixinClient
 from normalizer import build
 from normalizer.codecs.wecom_kf import CUSTOMER
 from normalizer.raw import RawEvent
@@ -38,7 +38,7 @@ class Customers(msgspec.Struct, frozen=True):
 class Identify:
     """Asks for many at once; an app without the right is not asked again before a restart."""
 
-    def __init__(self, client: WecomClient, context: Context) -> None:
+    def __init__(self, client: WeixinClient, context: Context) -> None:
         """Ask by `client`."""
         self._client, self._context = client, context
         self._people: dict[str, None] = {}

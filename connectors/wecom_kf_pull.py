@@ -24,7 +24,7 @@ from connectors.api import Context, Sink
 from connectors.errors import Busy, Misconfigured, SendError, StateUnavailable, Throttled, Unreachable
 from connectors.leases import Lease
 from connectors.wecom_api import MSGTOKEN
-from connectors.wecom_client import WecomClient
+from connectors.weixin_client import WeixinClient
 from normalizer import build
 from normalizer.codecs.wecom_kf import ITEM
 from normalizer.model import Security
@@ -70,7 +70,7 @@ class Puller:
     def __init__(
         self,
         context: Context,
-        client: WecomClient,
+        client: WeixinClient,
         *,
         poll_secs: float,
         voice_format: int,
