@@ -151,7 +151,7 @@ class Client {
     return new Promise((resolve, reject) => {
       const fail = () => reject(Object.assign(lost(), { early: true }));
       let ws;
-      try { ws = new WebSocket(this.config.ws, ["omnigate.chat.1"]); } catch { return fail(); }
+      try { if (!this.config.ws) return fail(); ws = new WebSocket(this.config.ws, ["omnigate.chat.1"]); } catch { return fail(); }
       const timer = setTimeout(() => { ws.close(); fail(); }, OPEN_MS);
       ws.onopen = () => { clearTimeout(timer); resolve(ws); };
       ws.onclose = ws.onerror = () => { clearTimeout(timer); fail(); };

@@ -1,0 +1,1 @@
+"""Sources of the widget; see `__main__`."""
