@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from connectors import http
-from connectors.errors import Misconfigured, RecipientGone, Refused, SendError, Throttled, Unreachable
+from connectors.errors import Misconfigured, RecipientGone, Refused, SendError, Throttled
 from connectors.http import Answer
 
 T = TypeVar("T")
@@ -99,7 +99,4 @@ def _known(status: int, text: str, error: SendError) -> SendError:
 
 def result(answer: Answer, shape: type[T]) -> T:
     """Read a success; raises `Unreachable` if it is something else than documented."""
-    try:
-        return msgspec.json.decode(answer.body, type=shape)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        raise Unreachable("what answered is not LINE's API; check api_base") from None
+    return http.decoded(answer, shape, "LINE")

@@ -123,10 +123,7 @@ def _wait(answer: Answer) -> float | None:
 
 def result(answer: Answer, shape: type[T]) -> T:
     """Read a success; raises `Unreachable` if it is something else than documented."""
-    try:
-        return msgspec.json.decode(answer.body, type=shape)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        raise Unreachable("what answered is not Meta's API; check api_base") from None
+    return http.decoded(answer, shape, "Meta")
 
 
 def in_json(answer: Answer) -> dict[str, Any]:

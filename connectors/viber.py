@@ -11,19 +11,18 @@ from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 from typing_extensions import override
 from yarl import URL
 
 from connectors.api import Context, Delivery, Fetched, Reply, Sink
-from connectors.errors import Refused, SendError, StateUnavailable, Unreachable
-from connectors.http import Answer
+from connectors.errors import Refused, SendError, StateUnavailable
+from connectors.http import Answer, decoded
 from connectors.passive_slots import Held
 from connectors.passive_webhook import PassiveConnector
 from connectors.registry import connector
 from connectors.signatures import check_hmac
-from connectors.viber_api import read, refusal
+from connectors.viber_api import CODES, read, refusal
 from connectors.viber_config import CAPABILITIES, ViberConfig
 from normalizer import build, ids
 from normalizer.codecs.viber import Told, ViberCodec
@@ -130,10 +129,7 @@ class ViberConnector(PassiveConnector[ViberConfig]):
     async def probe(self) -> dict[str, Any]:
         """See `Prober`: who the bot is, where Viber delivers and what, and how many have subscribed."""
         answer = await self.request(build.post("/get_account_info", {}))
-        try:
-            found = msgspec.json.decode(answer.body, type=dict[str, Any])
-        except msgspec.MsgspecError:
-            raise Unreachable("Viber answered with something else than it documents; check api_base") from None
+        found = decoded(answer, dict[str, Any], CODES.provider)
         names = ("id", "name", "uri", "webhook", "event_types", "subscribers_count")
         return {name: found[name] for name in names if name in found}
 
