@@ -9,9 +9,10 @@ from typing import Any, Literal
 import msgspec
 
 from normalizer import ids
+from normalizer.build import bounded
 from normalizer.codecs import messaging_types as t
 from normalizer.codecs.messaging_scope import Scope
-from normalizer.codecs.meta import bounded, moment, present
+from normalizer.codecs.meta import moment, present
 from normalizer.model import ActivityParams, MessageRef, ReceiptParams, StatusParams
 from normalizer.model import Referral as From
 from normalizer.raw import Event

@@ -10,6 +10,7 @@ import msgspec
 
 from normalizer import build
 from normalizer import parts as p
+from normalizer.build import bounded
 from normalizer.codecs import messaging_types as t
 from normalizer.codecs.messaging_activity import (
     came_from,
@@ -22,7 +23,7 @@ from normalizer.codecs.messaging_activity import (
 )
 from normalizer.codecs.messaging_content import content
 from normalizer.codecs.messaging_scope import Scope
-from normalizer.codecs.meta import bounded, present
+from normalizer.codecs.meta import present
 from normalizer.errors import MalformedPayload
 from normalizer.model import (
     DeletedParams,

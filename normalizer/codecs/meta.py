@@ -20,9 +20,6 @@ from normalizer.errors import MalformedPayload
 from normalizer.model import ChannelRef
 from normalizer.raw import BadItem, Decoded
 
-MAX_DEPTH = 64
-"""Nesting of what is handed on as it came; deeper objects could be read but perhaps not written again."""
-
 LATEST = 4_102_444_800
 """The year 2100; a later time is one in the wrong unit."""
 
@@ -99,21 +96,6 @@ def moment(value: str | int, *, per_second: int = 1) -> datetime:
     if not 0 <= seconds <= LATEST:
         raise MalformedPayload("the time is not one of this century - at `$.timestamp`")
     return datetime.fromtimestamp(seconds, UTC)
-
-
-def bounded(value: T) -> T:
-    """Return `value`; raises `MalformedPayload` when it is nested more than 64 levels deep."""
-    level: list[Any] = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            child
-            for each in level
-            if isinstance(each, dict | list)
-            for child in (each.values() if isinstance(each, dict) else each)
-        ]
-        if not level:
-            return value
-    raise MalformedPayload(f"nested more than {MAX_DEPTH} levels deep")
 
 
 def present(**fields: Any) -> dict[str, Any]:

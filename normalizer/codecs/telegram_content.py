@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 
 from normalizer import ids
 from normalizer import parts as p
+from normalizer.build import bounded
 from normalizer.codecs import telegram_types as t
-from normalizer.errors import MalformedPayload
 from normalizer.parts import AnyPart
-
-T = TypeVar("T")
 
 ENVELOPE = frozenset({
     "message_id", "message_thread_id", "direct_messages_topic", "from", "sender_chat", "sender_boost_count",
@@ -44,8 +42,6 @@ SERVICE = frozenset({
 })  # fmt: skip
 """Fields of service messages; any other content that is not read becomes `unsupported`."""
 
-MAX_DEPTH = 64
-"""Nesting of what is handed on as it came; deeper objects could be read but perhaps not written again."""
 
 METADATA = ("media_group_id", "has_media_spoiler", "forward_origin", "external_reply", "quote", "is_automatic_forward")
 
@@ -164,21 +160,6 @@ def _other(name: str, value: Any) -> AnyPart:
 def as_args(value: Any) -> dict[str, Any]:
     """Make the arguments of a `system` part from whatever Telegram sent."""
     return bounded(value) if isinstance(value, dict) else {"value": bounded(value)}
-
-
-def bounded(value: T) -> T:
-    """Return `value`; raises `MalformedPayload` when it is nested more than 64 levels deep."""
-    level: list[Any] = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            child
-            for each in level
-            if isinstance(each, dict | list | tuple)
-            for child in (each.values() if isinstance(each, dict) else each)
-        ]
-        if not level:
-            return value
-    raise MalformedPayload(f"nested more than {MAX_DEPTH} levels deep")
 
 
 def metadata(message: t.Message, update_id: int, kind: str) -> dict[str, Any]:

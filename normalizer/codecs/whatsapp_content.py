@@ -13,8 +13,9 @@ import msgspec
 
 from normalizer import ids
 from normalizer import parts as p
+from normalizer.build import bounded
 from normalizer.codecs import whatsapp_content_types as t
-from normalizer.codecs.meta import bounded, maybe, present
+from normalizer.codecs.meta import maybe, present
 from normalizer.errors import MalformedPayload
 from normalizer.parts import AnyPart
 

@@ -14,8 +14,9 @@ from msgspec import Raw
 
 from normalizer import build, ids
 from normalizer import parts as p
+from normalizer.build import bounded
 from normalizer.codecs import whatsapp_types as t
-from normalizer.codecs.meta import bounded, moment, present
+from normalizer.codecs.meta import moment, present
 from normalizer.codecs.meta_errors import status_error
 from normalizer.codecs.whatsapp_content_types import Error
 from normalizer.codecs.whatsapp_scope import SCHEME, SERVICE, VERSION, Scope, Who

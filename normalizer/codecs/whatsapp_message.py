@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from normalizer import build
+from normalizer.build import bounded
 from normalizer.codecs import whatsapp_types as t
-from normalizer.codecs.meta import bounded, moment, present, read
+from normalizer.codecs.meta import moment, present, read
 from normalizer.codecs.whatsapp_content import content
 from normalizer.codecs.whatsapp_content_types import Content, Context, Referral, System
 from normalizer.codecs.whatsapp_scope import BSUID, SCHEME, TEL, VERSION, Scope, Who
