@@ -118,6 +118,7 @@ class App:
             requests=requests,
             metrics=telemetry.exposition,
             blobs=self.core.blobs,
+            watch=self.core.broker.watch,
         )
         await admin.start()
         supervisor.start("drain", self.core.drain.run, stage="drain")

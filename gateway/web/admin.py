@@ -8,6 +8,7 @@
 ``POST /api``        a JSON-RPC request, with ``Authorization: Bearer <token>``
 ``POST /api/<m>``    the params of method ``<m>`` alone
 ``POST /api/media``  a file to send (`gateway.web.upload`)
+``/chat``            the agent console, and ``GET /api/events``, what it follows (`gateway.web.desk`)
 ===================  =======================================================================================
 
 ``/api`` answers 200 with a JSON-RPC response whenever a method was carried out, also when it failed; 400 when the body
@@ -28,6 +29,7 @@ from connectors.api import Blobs
 from gateway.requests import READING, Requests
 from gateway.requests_api import Control
 from gateway.settings.model import AdminSection
+from gateway.web import desk
 from gateway.web.address import bind
 from gateway.web.console import page
 from gateway.web.guard import HEADERS, authorized, known_host, on_loopback
@@ -65,11 +67,16 @@ class AdminServer:
         metrics: Metrics,
         call_secs: float = CALL_SECS,
         blobs: Blobs | None = None,
+        watch: desk.Watch | None = None,
     ) -> None:
-        """Serve on `section.listen`; `token` is `gateway.web.guard.admin_token`; without `blobs` it takes no files."""
+        """Serve on `section.listen`; `token` is `gateway.web.guard.admin_token`.
+
+        Without `blobs` it takes no files, without `watch` (`Broker.watch`) it has no agent console.
+        """
         self._section, self._token, self._control, self._requests = section, token, control, requests
         self._metrics, self._call_secs = metrics, call_secs
         self._upload = None if blobs is None else Upload(blobs)
+        self._events = None if watch is None else desk.Events(watch)
         self._runner: web.AppRunner | None = None
         self.address = section.listen
 
@@ -81,6 +88,11 @@ class AdminServer:
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics_page)
         app.router.add_get("/", self._console)
+        if self._events is not None:
+            for path in desk.PAGES:
+                app.router.add_get(path, desk.page)
+            app.router.add_get("/api/events", self._stream)
+            app.on_shutdown.append(self._events.close)
         app.router.add_post("/api", self._api)
         app.router.add_post("/api/media", self._media)
         app.router.add_post("/api/{method}", self._api)
@@ -116,7 +128,8 @@ class AdminServer:
         except Exception as exc:
             log.exception("admin_failed", path=request.path, error=type(exc).__name__)
             response = web.Response(status=500, text="500: internal error\n")
-        response.headers.update(HEADERS)
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
         return response
 
     async def _healthz(self, _: web.Request) -> web.Response:
@@ -144,6 +157,11 @@ class AdminServer:
         if self._upload is None:
             raise web.HTTPNotFound
         return self._stranger(request) or await self._upload.take(request)
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        if self._events is None:
+            raise web.HTTPNotFound
+        return self._stranger(request) or await self._events.stream(request)
 
     async def _api(self, request: web.Request) -> web.Response:
         if (stranger := self._stranger(request)) is not None:

@@ -49,7 +49,8 @@ def page(control: Control) -> str:
             "<h2>Ledger</h2>",
             _table(("channel", *COLUMNS, "balance"), (_ledger(*item) for item in sorted(overview["ledger"].items()))),
             "<p class=dim>received = published + duplicate + ignored + quarantined + spooled. Metrics: ",
-            '<a href="/metrics">/metrics</a>. Requests with the admin token: POST /api.</p></body></html>',
+            '<a href="/metrics">/metrics</a>. ',
+            '<a href="/chat">Agent console</a>. Requests with the admin token: POST /api.</p></body></html>',
         ]
     )
 
