@@ -138,9 +138,7 @@ class BlobStore(Blobs):
     def _put(self, data: bytes) -> str:
         path = self._home(sha256(data).hexdigest())
         with _locked(path.parent, fcntl.LOCK_SH) as folder:
-            if path.is_file() and path.stat().st_size == len(data):
-                os.utime(path)  # `sweep` counts from here
-            else:
+            if not _renewed(path, len(data)):
                 _write(path, data)
             os.fsync(folder)  # also for a name that another process has just made
         return PREFIX + path.name
@@ -176,6 +174,17 @@ def _locked(folder: Path, how: int) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def _renewed(path: Path, size: int) -> bool:
+    """Tell whether a blob is there already, and keep it for longer."""
+    try:
+        if path.stat().st_size != size:
+            return False
+        os.utime(path)  # `sweep` counts from here
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _sync(folder: Path) -> None:

@@ -54,7 +54,8 @@ class EmailChannel:
             context.state, config.answers, channel=context.channel.id, tokens=self._tokens, own=config.addresses
         )
         self._threads = Threads(context.state, context.log)
-        self.codec = Once(EmailCodec(self._tokens))
+        self._reader = EmailCodec(self._tokens)
+        self.codec = Once(self._reader)
         self._mailbox = self._make_mailbox(config.imap)
         self._outgoing = self._make_outgoing(config.outgoing)
         self.capabilities = CAPABILITIES if self._outgoing else MUTE
@@ -91,7 +92,7 @@ class EmailChannel:
             raise exc.exceptions[0] from None  # what failed first, without the wrapping
 
     def _inbox(self, sink: Sink) -> Inbox:
-        return Inbox(self._context, sink, self._trust, self._backstop)
+        return Inbox(self._context, sink, self._trust, self._backstop, self._reader)
 
     async def send(self, message: Outbound) -> Sent:
         """Send a mail; see `connectors.email.outgoing`."""

@@ -10,7 +10,6 @@ from connectors.email import replies
 
 END = b"\r\n.\r\n"
 _ALL = 16_777_216  # more than a StreamReader ever holds: `read` empties it
-_BARE_LF = re.compile(rb"(?<!\r)\n")
 _LOOK_ALIKE = re.compile(rb"[\r\n]\.[\r\n]")
 
 
@@ -18,6 +17,11 @@ class DataReader:
     """Collects chunks until the end of data, which is ``CRLF . CRLF`` and nothing else.
 
     Beyond `limit` bytes nothing is kept, but the end is still looked for: the refusal has to wait for it.
+
+    Attributes:
+        size: bytes so far.
+        too_large: nothing of it is kept.
+        bare_lf: known once `mail` was called: it has a line feed without a carriage return before it.
     """
 
     def __init__(self, limit: int) -> None:
@@ -27,6 +31,7 @@ class DataReader:
         self._tail = b"\r\n"
         self.size = 0
         self.too_large = False
+        self.bare_lf = False
 
     def feed(self, chunk: bytes) -> bytes | None:
         """Add what arrived; returns what follows the end of data, or None while the end has not come."""
@@ -61,9 +66,12 @@ class DataReader:
         """
         data = b"".join(self._chunks)
         self._chunks = []
-        imitation = _LOOK_ALIKE.search(data, 1)
-        if imitation and imitation.start() < len(data) - len(END) + 1:
-            return None
+        breaks, feeds = data.count(b"\r\n"), data.count(b"\n")
+        self.bare_lf = feeds != breaks
+        if self.bare_lf or data.count(b"\r") != breaks:  # counting is faster than searching, and nearly all are clean
+            imitation = _LOOK_ALIKE.search(data, 1)
+            if imitation and imitation.start() < len(data) - len(END) + 1:
+                return None
         return data[: -len(END) + 2].replace(b"\r\n.", b"\r\n")[2:]
 
 
@@ -101,7 +109,7 @@ class Intake:
         body = self._reader.mail()
         if body is None:
             return replies.IMITATION
-        if not bare_lf and _BARE_LF.search(body):
+        if self._reader.bare_lf and not bare_lf:
             return replies.BARE_LF
         return body
 

@@ -14,7 +14,7 @@ from connectors.api import Context, Receipt, Sink
 from connectors.email.backstop import Backstop
 from connectors.email.trust import Origin, Trust
 from connectors.errors import Busy, StateUnavailable
-from normalizer.codecs.email import StoredPart, derived, stored
+from normalizer.codecs.email import EmailCodec, StoredPart, stored
 from normalizer.codecs.email_content import Blob
 from normalizer.errors import MalformedPayload
 from normalizer.model import Security
@@ -55,9 +55,13 @@ class Outcome(Enum):
 class Inbox:
     """Delivers mails of one channel."""
 
-    def __init__(self, context: Context, sink: Sink, trust: Trust, backstop: Backstop) -> None:
-        """Hand mails to `sink`, with what `trust` says of their origin; `backstop` looks at them before."""
+    def __init__(self, context: Context, sink: Sink, trust: Trust, backstop: Backstop, codec: EmailCodec) -> None:
+        """Hand mails to `sink`, with what `trust` says of their origin; `backstop` looks at them before.
+
+        `codec` takes them apart; the one that will decode them need not do it twice.
+        """
         self._context, self._sink, self._trust, self._backstop = context, sink, trust, backstop
+        self._codec = codec
 
     @override
     def __str__(self) -> str:
@@ -146,15 +150,14 @@ class Inbox:
         """Put every attachment and the page into the blob store, whose references are hashes of the content."""
         large = len(body) > INLINE_MAX
         parts: dict[str, StoredPart] = {}
-        for one in await asyncio.to_thread(_derived, body) if large else _derived(body):
+        for one in await asyncio.to_thread(self._derived, body) if large else self._derived(body):
             data = await asyncio.to_thread(one.data) if large else one.data()
             ref = await self._context.blobs.put(data)
             parts[one.section] = StoredPart(sha256=ref.removeprefix("sha256:"), size=len(data), notes=one.notes)
         return parts
 
-
-def _derived(body: bytes) -> list[Blob]:
-    try:
-        return list(derived(body))
-    except Exception:  # noqa: BLE001 -- the codec meets the same fault and sends the mail to the quarantine
-        return []
+    def _derived(self, body: bytes) -> list[Blob]:
+        try:
+            return list(self._codec.derived(body))
+        except Exception:  # noqa: BLE001 -- the codec meets the same fault and sends the mail to the quarantine
+            return []

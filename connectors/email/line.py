@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import defaultdict
 from typing import Any
 
@@ -22,6 +23,9 @@ from connectors.email.ports import HANDSHAKE_SECS
 logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # aiosmtpd writes addresses and commands into it
 
 COMMAND_MAX = 1024
+_ATOM, _LABEL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+", r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_PLAIN = re.compile(rf"<({_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*)> *([A-Za-z0-9=. +-]*)")
+"""A path without quotes and comments, and the parameters behind it (RFC 5321 §4.1.2)."""
 BARE = b"\x00\r\n"
 
 
@@ -163,6 +167,9 @@ class Line(SMTP):
 
     @override
     def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
+        plain = _PLAIN.fullmatch(arg)
+        if plain is not None:  # nearly all are; the standard library's parser takes as long as the rest of a command
+            return plain[1], plain[2]
         try:
             address, rest = super()._getaddr(arg)
         except Exception:  # noqa: BLE001 -- the standard library's address parser raises many things on bad input

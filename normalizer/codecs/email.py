@@ -24,7 +24,7 @@ what it stored, so that decoding needs no storage and gives the same result at e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -32,7 +32,7 @@ from msgspec.structs import replace
 
 from normalizer import build, ids
 from normalizer.codecs import email_content, email_reports
-from normalizer.codecs.email_content import VERSION, StoredPart, derived, stored
+from normalizer.codecs.email_content import VERSION, Blob, StoredPart, blobs_of, derived, stored
 from normalizer.errors import MalformedPayload, Unsendable
 from normalizer.mail import crypto, dates, identity
 from normalizer.mail.address import Mailbox, addresses
@@ -43,6 +43,9 @@ from normalizer.mail.threading import SCHEME
 from normalizer.mail.tokens import Tokens
 from normalizer.model import Flags, Party, RawInfo, Thread
 from normalizer.raw import BadItem, Decoded, Event, Outbound, RawEvent, Wire
+
+AHEAD_BYTES, AHEAD_MAX = 65_536, 64
+"""Size and number of mails whose parts are kept between `EmailCodec.derived` and `EmailCodec.decode`."""
 
 __all__ = ["VERSION", "EmailCodec", "StoredPart", "derived", "events", "read", "stored"]
 
@@ -55,6 +58,16 @@ class EmailCodec:
     def __init__(self, tokens: Tokens | None = None) -> None:
         """Recognise answers by `tokens`; without them only by what any mail tells."""
         self._tokens = tokens
+        self._ahead: dict[int, tuple[bytes, Content]] = {}
+
+    def derived(self, body: bytes) -> Iterator[Blob]:
+        """See `normalizer.codecs.email.derived`; a small mail need not be taken apart again when it is decoded."""
+        content = Content(parse(body))
+        if len(body) <= AHEAD_BYTES:
+            self._ahead[id(body)] = (body, content)
+            if len(self._ahead) > AHEAD_MAX:  # of deliveries that ended before they were decoded
+                del self._ahead[next(iter(self._ahead))]
+        return blobs_of(content)
 
     def decode(self, raw: RawEvent) -> Iterable[Decoded]:
         """Read one mail; raises `MalformedPayload` only where there is no mail at all."""
@@ -64,7 +77,8 @@ class EmailCodec:
         if not raw.body.strip():
             raise MalformedPayload("the mail is empty: neither header nor body")
         try:
-            yield from events(raw, self._tokens)
+            ahead = self._ahead.pop(id(raw.body), None)
+            yield from events(raw, self._tokens, ahead[1] if ahead is not None else None)
         except Exception as exc:  # noqa: BLE001 -- a bug in here must cost a look into the quarantine, not a customer's mail
             yield BadItem(body=raw.body, reason=f"the mail reader failed with {type(exc).__name__}; please report it")
 
@@ -78,11 +92,14 @@ def read(raw: RawEvent, tokens: Tokens | None = None) -> Event:
     return events(raw, tokens)[0]
 
 
-def events(raw: RawEvent, tokens: Tokens | None = None) -> list[Event]:
-    """Turn a mail into its event, and one more if it reports on a mail of ours; all or nothing."""
-    parsed = parse(raw.body)
-    root, fields = parsed.root, parsed.root.fields
-    content = Content(parsed)
+def events(raw: RawEvent, tokens: Tokens | None = None, content: Content | None = None) -> list[Event]:
+    """Turn a mail into its event, and one more if it reports on a mail of ours; all or nothing.
+
+    `content` is that of the mail, if it has been taken apart before.
+    """
+    content = content or Content(parse(raw.body))
+    root = content.root
+    fields = root.fields
     own = identity.message_id(root) or identity.content_id(root)
     envelope = _recipients(raw)
     author, reply = _sender(raw, fields)

@@ -87,7 +87,11 @@ def derived(body: bytes) -> Iterator[Blob]:
 
     Each is decoded when its `data` is called, so that only one need be in memory at a time.
     """
-    content = Content(parse(body))
+    yield from blobs_of(Content(parse(body)))
+
+
+def blobs_of(content: Content) -> Iterator[Blob]:
+    """See `derived`."""
     yield from content.attachments
     if content.page:
         with suppress(Exception):  # a bug there costs the page, and not the attachments

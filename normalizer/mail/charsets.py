@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from encodings.aliases import aliases
+from functools import lru_cache
 
 from normalizer.mail import japanese
 
@@ -75,6 +76,7 @@ _UNFIT = re.compile("[\x00\ud800-\udfff]")
 _BREAKS = re.compile(r"\r\n|\r")
 
 
+@lru_cache(maxsize=256)
 def codec_name(label: str | None) -> str | None:
     """Find Python's codec for a MIME charset label; None for a missing, unknown or meaningless one."""
     name = re.sub(r"[^a-z0-9]+", "_", (label or "").partition("*")[0].strip("\"' \t").lower()).strip("_")

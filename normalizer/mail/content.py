@@ -45,6 +45,7 @@ class Content:
     """A mail's text and attachments.
 
     Attributes:
+        root: the mail.
         attachments: in order of appearance.
         cut: true where the mail holds more than is listed here (bounds of this module and of `mime`).
         invites: what calendars in the mail say, in a few lines each.
@@ -53,6 +54,7 @@ class Content:
 
     def __init__(self, parsed: Parsed) -> None:
         """Walk the tree."""
+        self.root = parsed.root
         self.cut = parsed.cut
         self.attachments: list[Attachment] = []
         self.invites: list[str] = []

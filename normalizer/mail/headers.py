@@ -21,11 +21,12 @@ _BASE64_JUNK = re.compile(r"[^A-Za-z0-9+/]")
 class Fields:
     """The header of one entity: names in lower case, values as received."""
 
-    __slots__ = ("_fields", "charset")
+    __slots__ = ("_charset", "_fields", "_first")
 
     def __init__(self, fields: Iterable[tuple[str, bytes]]) -> None:
-        """Keep the fields in their order; `charset` is that of the body, a hint for raw 8-bit values."""
-        self.charset: str | None = None
+        """Keep the fields in their order."""
+        self._charset: str | None = None
+        self._first: dict[str, str] = {}
         self._fields: dict[str, list[bytes]] = {}
         for name, value in fields:
             self._fields.setdefault(name, []).append(value)
@@ -33,18 +34,32 @@ class Fields:
     def __contains__(self, name: str) -> bool:
         return name in self._fields
 
+    @property
+    def charset(self) -> str | None:
+        """That of the body, a hint for raw 8-bit values."""
+        return self._charset
+
+    @charset.setter
+    def charset(self, charset: str | None) -> None:
+        self._charset = charset
+        self._first.clear()
+
     def names(self) -> Iterator[str]:
         """Every name once, in the order of first appearance."""
         return iter(self._fields)
 
     def raw(self, name: str) -> str:
         """The first field of that name, unfolded and as text, its encoded words untouched; empty where absent."""
-        values = self._fields.get(name)
-        return unfold(values[0], self.charset) if values else ""
+        if name not in self._fields:
+            return ""
+        found = self._first.get(name)
+        if found is None:  # many ask for the same fields
+            found = self._first[name] = unfold(self._fields[name][0], self._charset)
+        return found
 
     def every(self, name: str) -> list[str]:
         """All fields of that name, as `raw` gives them."""
-        return [unfold(value, self.charset) for value in self._fields.get(name, ())]
+        return [unfold(value, self._charset) for value in self._fields.get(name, ())]
 
     def text(self, name: str) -> str:
         """The first field of that name for a human: encoded words decoded."""
@@ -53,6 +68,8 @@ class Fields:
 
 def unfold(value: bytes, hint: str | None = None) -> str:
     """Join folded lines and decode; a field that is not ASCII is UTF-8 (RFC 6532), or in charset `hint`, or Latin."""
+    if len(value) <= VALUE_MAX and value.isascii() and b"\x1b" not in value and b"\0" not in value:
+        return _FOLD.sub(" ", value.decode("ascii")).strip()  # as nearly all are
     return _FOLD.sub(" ", charsets.decode(value[:VALUE_MAX], hint=hint)).strip()
 
 

@@ -265,7 +265,7 @@ async def test_what_arrives_is_seen_by_the_guard_before_the_core(tmp_path: Path)
             return Receipt.ACCEPTED
 
         context = make_context(ChannelRef(id="support", type="email"), tmp_path, http, store=store)
-        inbox = Inbox(context, core, Trust(TrustConfig()), backstop)
+        inbox = Inbox(context, core, Trust(TrustConfig()), backstop, EmailCodec())
         letter = Mail(body=mail("Precedence: bulk\r\n"), sender="ann@example.net", peer="192.0.2.7", helo="x", tls="")
 
         assert await inbox.deliver(letter, ["support@shop.example"]) is Outcome.ACCEPTED
@@ -282,7 +282,7 @@ async def test_a_mail_is_taken_also_when_the_guard_cannot_remember_it(tmp_path: 
         backstop = guard(EmbeddedDeduplicator(tmp_path / "dedup.db"))
         letter = Mail(body=mail("Precedence: bulk\r\n"), sender="", peer="192.0.2.7", helo="x", tls="")
 
-        assert await Inbox(context, core, Trust(TrustConfig()), backstop).deliver(letter, []) is Outcome.ACCEPTED
+        assert await Inbox(context, core, Trust(TrustConfig()), backstop, EmailCodec()).deliver(letter, []) is Outcome.ACCEPTED
 
 
 async def test_a_third_party_does_not_say_who_reads_the_next_answer(tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from aiosmtpd.smtp import SMTP
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.email import auth, replies
 from connectors.email.config import EmailConfig, SmtpConfig
 from connectors.email.data import DataReader
+from connectors.email.line import Line
 from connectors.email.peers import Peers
 from connectors.email.routing import Pattern, Routes
 from connectors.secrets import Secret
@@ -30,6 +32,41 @@ def test_a_mail_arrives_whole_however_it_is_cut(lines: list[bytes], rest: bytes,
 
     assert left + stream == rest
     assert reader.mail() == b"".join(line + b"\r\n" for line in lines)
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([b"\r", b"\n", b".", b"a", b"\r\n", b"\r\n.", b"."]), max_size=12))
+def test_line_breaks_are_judged_as_by_looking_at_each(pieces: list[bytes]) -> None:
+    stuffed = b"".join(pieces) + b"\r\n.\r\n"
+    reader = DataReader(1000)
+    rest = reader.feed(stuffed)
+    assert rest is not None
+    data = b"\r\n" + stuffed[: len(stuffed) - len(rest)]
+    imitated = any(
+        data[at] in b"\r\n" and data[at + 1 : at + 2] == b"." and data[at + 2] in b"\r\n"
+        for at in range(1, len(data) - 5)
+    )
+
+    body = reader.mail()
+
+    assert (body is None) == imitated
+    if body is not None:
+        assert reader.bare_lf == any(data[at] == 10 and data[at - 1] != 13 for at in range(1, len(data)))
+        lines = data[2:-3].split(b"\r\n")
+        assert body == b"\r\n".join(line[1:] if line.startswith(b".") else line for line in lines)
+
+
+@settings(deadline=None)
+@given(
+    st.from_regex(
+        r"<[a-zA-Z0-9.+_-]{1,12}@[a-zA-Z0-9.-]{1,20}>( {0,2}(SIZE=[0-9]{1,6}|BODY=8BITMIME|SMTPUTF8)){0,2}",
+        fullmatch=True,
+    )
+)
+def test_a_plain_path_is_read_as_by_the_standard_library(argument: str) -> None:
+    line = Line.__new__(Line)
+
+    assert line._getaddr(argument) == SMTP._getaddr(line, argument) or SMTP._getaddr(line, argument)[0] is None
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 1000])
