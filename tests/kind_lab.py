@@ -16,6 +16,7 @@ from yarl import URL
 
 from connectors import registry
 from connectors.api import ChannelConfig, Delivery, HttpConnector, Receipt, Reply, Sink
+from dedup.api import Deduplicator
 from dedup.embedded import EmbeddedDeduplicator
 from gateway.blobs import BlobStore
 from gateway.simulate import registry as simulators
@@ -29,6 +30,26 @@ from tests.contexts import make_context
 JPEG = b"\xff\xd8\xff\xe0 a picture of the tests"
 
 
+def kind_of(options: ChannelConfig) -> str:
+    return next(kind for kind, spec in registry.load().items() if spec.config is type(options))
+
+
+def connector(
+    options: ChannelConfig,
+    folder: Path,
+    http: aiohttp.ClientSession,
+    store: Deduplicator | None = None,
+    *,
+    clock: Callable[[], float] | None = None,
+    **changes: Any,
+) -> Any:
+    """Build the connector of `options`; `changes` are to its context. Its channel is ``shop-<kind>``."""
+    kind = kind_of(options)
+    context = make_context(ChannelRef(id=f"shop-{kind}", type=kind), folder, http, store=store, **changes)
+    more: dict[str, Any] = {} if clock is None else {"clock": clock}
+    return registry.load()[kind].build(options, context, **more)
+
+
 class Lab:
     """A store that nodes share, a cloud, and nodes.
 
@@ -37,8 +58,8 @@ class Lab:
     """
 
     def __init__(self, options: ChannelConfig, scheme: str, store: Any, http: Any, cloud: Any, folder: Path) -> None:
-        self.kind = scheme_kind = next(kind for kind, spec in registry.load().items() if spec.config is type(options))
-        self.channel = ChannelRef(id=f"shop-{scheme_kind}", type=scheme_kind)
+        self.kind = kind_of(options)
+        self.channel = ChannelRef(id=f"shop-{self.kind}", type=self.kind)
         self.options, self.scheme, self.store, self.http, self.cloud, self.folder = (
             options,
             scheme,
@@ -47,18 +68,18 @@ class Lab:
             cloud,
             folder,
         )
-        self.reports: list[tuple[str, bool]] = []
+        self.reports: list[Any] = []
 
-    def node(self, clock: Callable[[], float] | None = None, **changes: Any) -> Any:
-        """Build the connector once more, with other options where `changes` says so."""
+    def node(
+        self, clock: Callable[[], float] | None = None, *, store: Deduplicator | None = None, **changes: Any
+    ) -> Any:
+        """Build the connector once more, with another store, or other options where `changes` says so."""
         host = URL(self.cloud.url).host or ""
         bases = {name: self.cloud.url + path for name, path in type(self.cloud).base.items()}
         options = msgspec.structs.replace(self.options, **{"media_hosts": (host,), **bases, **changes})
-        context = make_context(self.channel, self.folder, self.http, store=self.store, report=self._report)
-        more = {} if clock is None else {"clock": clock}
-        return registry.load()[self.kind].build(options, context, **more)
+        return connector(options, self.folder, self.http, store or self.store, clock=clock, report=self.report)
 
-    def _report(
+    def report(
         self, component: str, reason: str | None, *, down: bool = False, expires_at: datetime | None = None
     ) -> None:
         self.reports.append((component, reason is None))
@@ -90,15 +111,15 @@ class Lab:
         return [call.json() for call in self.cloud.named(name)]
 
 
-async def post(connector: HttpConnector, request: Request) -> Reply:
+async def post(channel: HttpConnector, request: Request) -> Reply:
     headers = {name.lower(): value for name, value in request.headers.items()}
-    return await connector.handle(
+    return await channel.handle(
         Delivery(method=request.method, path="", url="", query=request.query, headers=headers, body=request.body)
     )
 
 
-def events(connector: Any, taken: list[RawEvent]) -> list[Event]:
-    return [one for raw in taken for one in connector.codec.decode(raw) if isinstance(one, Event)]
+def events(channel: Any, taken: list[RawEvent]) -> list[Event]:
+    return [one for raw in taken for one in channel.codec.decode(raw) if isinstance(one, Event)]
 
 
 async def until(condition: Callable[[], Any], seconds: float = 5.0) -> None:
@@ -108,7 +129,7 @@ async def until(condition: Callable[[], Any], seconds: float = 5.0) -> None:
 
 
 @asynccontextmanager
-async def running(connector: Any, sink: Sink | None = None) -> AsyncIterator[list[RawEvent]]:
+async def running(channel: Any, sink: Sink | None = None) -> AsyncIterator[list[RawEvent]]:
     """Run a connector with a sink that keeps what it is given."""
     taken: list[RawEvent] = []
 
@@ -117,7 +138,7 @@ async def running(connector: Any, sink: Sink | None = None) -> AsyncIterator[lis
         return Receipt.ACCEPTED
 
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(connector.run(sink or keep))
+        task = group.create_task(channel.run(sink or keep))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         try:
@@ -127,12 +148,17 @@ async def running(connector: Any, sink: Sink | None = None) -> AsyncIterator[lis
 
 
 @asynccontextmanager
-async def open_lab(options: ChannelConfig, scheme: str, folder: Path) -> AsyncIterator[Lab]:
+async def open_lab(
+    options: ChannelConfig,
+    scheme: str,
+    folder: Path,
+    made: type[Lab] = Lab,
+) -> AsyncIterator[Any]:
     store = EmbeddedDeduplicator(folder / "dedup.db")
     await store.open()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
         http = await stack.enter_async_context(aiohttp.ClientSession())
-        lab = Lab(options, scheme, store, http, None, folder)
+        lab = made(options, scheme, store, http, None, folder)
         lab.cloud = await stack.enter_async_context(simulators.cloud(lab.kind, options))
         yield lab

@@ -1,26 +1,15 @@
-"""WeChat channels on a bench, and the provider that signs for them."""
+"""What WeChat's tests have in common: one account, and WeChat that signs for it."""
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
-import aiohttp
-
-from connectors.api import Delivery, Receipt, Reply, Sink
 from connectors.secrets import Secret
-from connectors.wechat import WechatConnector
 from connectors.wechat_config import WechatConfig
-from dedup.api import Deduplicator
 from gateway.simulate.api import Item, Request
 from gateway.simulate.wechat import WechatSimulator
 from normalizer.model import ChannelRef
-from normalizer.raw import RawEvent
-from tests.contexts import make_context
 
 TOKEN, SECRET = "spamtestToken", "4f1c0de5ecbd6a0f7b7c8f7d5b6a3e21"
 AES_KEY = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
@@ -40,41 +29,6 @@ def config(*, aes: bool = True, **changes: Any) -> WechatConfig:
     return WechatConfig(**fields)
 
 
-def connector(
-    options: WechatConfig,
-    folder: Path,
-    http: aiohttp.ClientSession,
-    store: Deduplicator | None = None,
-    **changes: Any,
-) -> WechatConnector:
-    return WechatConnector(options, make_context(CHANNEL, folder, http, store=store, **changes))
-
-
 def signed(options: WechatConfig, item: Item | None = None, now: float | None = None) -> Request:
     simulator = WechatSimulator(options, url="")
     return simulator.sign(simulator.delivery([item or Item(number=1, at=time.time())]), now or time.time())
-
-
-async def post(channel: WechatConnector, request: Request) -> Reply:
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    return await channel.handle(
-        Delivery(method=request.method, path="", url="", query=request.query, headers=headers, body=request.body)
-    )
-
-
-@asynccontextmanager
-async def running(channel: WechatConnector, sink: Sink | None = None) -> AsyncIterator[list[RawEvent]]:
-    taken: list[RawEvent] = []
-
-    async def keep(raw: RawEvent) -> Receipt:
-        taken.append(raw)
-        return Receipt.ACCEPTED
-
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(channel.run(sink or keep))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        try:
-            yield taken
-        finally:
-            task.cancel()

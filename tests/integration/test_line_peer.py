@@ -34,7 +34,8 @@ from gateway.simulate.api import Item, raw_post
 from gateway.simulate.line import LineSimulator
 from gateway.simulate.line_cloud import BOT, JPEG, LineCloud
 from normalizer.raw import Event
-from tests.line_bench import ADA, SECRET, TOKEN, config, connector, post, running
+from tests.kind_lab import connector, post, running
+from tests.line_bench import ADA, SECRET, TOKEN, config
 
 PAYLOADS = Path(__file__).parent.parent / "payloads" / "line"
 WITHOUT_MODEL = {"future-content", "future-event", "things", "batch", "verify", "signed"}

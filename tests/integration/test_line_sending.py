@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 from msgspec.structs import replace
 
@@ -38,22 +36,19 @@ from normalizer.methods import ReceiptSendParams, TypingParams
 from normalizer.model import MessageRef
 from normalizer.parts import AnyPart, Media
 from normalizer.raw import Event, Outbound
-from tests.line_bench import ADA, CHANNEL, SECRET, TOKEN, config, connector, post, running, signed, to
+from tests.kind_lab import Lab, open_lab, post, running
+from tests.line_bench import ADA, CHANNEL, SECRET, TOKEN, config, signed, to
 
 
-class Account:
-    """A cloud, a store that nodes share, a clock, and nodes."""
+class Account(Lab):
+    """A lab with a clock, and with what was told in full."""
 
-    def __init__(self, cloud: LineCloud, store: EmbeddedDeduplicator, http: aiohttp.ClientSession, folder: Path):
-        self.cloud, self.store, self.http, self.folder = cloud, store, http, folder
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         self.now = time.time()
-        self.reports: list[tuple[str, str | None, datetime | None]] = []
 
-    def node(self, *, store: EmbeddedDeduplicator | None = None, **changes: Any) -> LineConnector:
-        options = config(self.cloud.url, **changes)
-        return connector(
-            options, self.folder, self.http, store or self.store, clock=lambda: self.now, report=self.report
-        )
+    def node(self, **changes: Any) -> Any:
+        return super().node(lambda: self.now, **changes)
 
     def report(
         self, component: str, reason: str | None, *, down: bool = False, expires_at: datetime | None = None
@@ -70,13 +65,8 @@ class Account:
 
 @pytest.fixture
 async def account(tmp_path: Path) -> AsyncIterator[Account]:
-    store = EmbeddedDeduplicator(tmp_path / "dedup.db")
-    await store.open()
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(store.close)
-        http = await stack.enter_async_context(aiohttp.ClientSession())
-        cloud = await stack.enter_async_context(LineCloud(config()))
-        yield Account(cloud, store, http, tmp_path)
+    async with open_lab(config(), "line", tmp_path, Account) as lab:
+        yield lab
 
 
 def message(*content: AnyPart, **fields: Any) -> Outbound:

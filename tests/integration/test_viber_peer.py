@@ -25,7 +25,8 @@ from gateway.simulate.api import Item, raw_post
 from gateway.simulate.viber import FIRST_TOKEN, ViberSimulator
 from gateway.simulate.viber_cloud import ViberCloud
 from normalizer.raw import Event
-from tests.viber_bench import ADA, TOKEN, config, connector, post, running
+from tests.kind_lab import connector, post, running
+from tests.viber_bench import ADA, TOKEN, config
 
 PAYLOADS = Path(__file__).parent.parent / "payloads" / "viber"
 WITHOUT_TOKEN = {"subscribed", "unsubscribed"}

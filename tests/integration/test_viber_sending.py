@@ -6,11 +6,9 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 from msgspec.structs import replace
 
@@ -24,40 +22,28 @@ from gateway.blobs import BlobStore
 from gateway.settings.model import HttpSection
 from gateway.simulate.cloud import Answer
 from gateway.simulate.viber import FIRST_TOKEN
-from gateway.simulate.viber_cloud import JPEG, ViberCloud, told
+from gateway.simulate.viber_cloud import JPEG, told
 from gateway.web.media import media_mount
 from gateway.web.public import PublicServer
 from normalizer import ids
 from normalizer import parts as p
 from normalizer.parts import AnyPart, Media
 from normalizer.raw import Event, Ignored, Outbound
-from tests.viber_bench import ADA, CHANNEL, TOKEN, config, connector, post, running, signed, to
+from tests.kind_lab import Lab, open_lab, post, running
+from tests.viber_bench import ADA, CHANNEL, TOKEN, config, signed, to
 
 FILM = b"\0\0\0\x18ftypmp42 a film"
 
 
-class Account:
-    """A cloud, a store that nodes share, and nodes."""
-
-    def __init__(self, cloud: ViberCloud, store: EmbeddedDeduplicator, http: aiohttp.ClientSession, folder: Path):
-        self.cloud, self.store, self.http, self.folder = cloud, store, http, folder
-
-    def node(self, *, store: EmbeddedDeduplicator | None = None, **changes: Any) -> ViberConnector:
-        return connector(config(self.cloud.url, **changes), self.folder, self.http, store or self.store)
-
-    def sent(self) -> list[dict[str, Any]]:
+class Account(Lab):
+    def sent(self, name: str = "") -> list[dict[str, Any]]:
         return [body for _, body in self.cloud.delivered]
 
 
 @pytest.fixture
 async def account(tmp_path: Path) -> AsyncIterator[Account]:
-    store = EmbeddedDeduplicator(tmp_path / "dedup.db")
-    await store.open()
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(store.close)
-        http = await stack.enter_async_context(aiohttp.ClientSession())
-        cloud = await stack.enter_async_context(ViberCloud(config()))
-        yield Account(cloud, store, http, tmp_path)
+    async with open_lab(config(), "viber", tmp_path, Account) as lab:
+        yield lab
 
 
 def message(*content: AnyPart, **fields: Any) -> Outbound:

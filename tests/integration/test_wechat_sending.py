@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import msgspec
 import pytest
 from msgspec.structs import replace
-from yarl import URL
 
 from connectors.errors import (
     Misconfigured,
@@ -26,52 +23,32 @@ from connectors.errors import (
     WindowClosed,
 )
 from connectors.http import TooLarge
-from connectors.wechat import WechatConnector
-from dedup.embedded import EmbeddedDeduplicator
 from gateway.blobs import BlobStore
 from gateway.simulate.api import Item
 from gateway.simulate.cloud import json_answer
-from gateway.simulate.wechat_cloud import JPEG, WechatCloud, told
+from gateway.simulate.wechat_cloud import JPEG, told
 from normalizer import parts as p
 from normalizer.methods import TypingParams
 from normalizer.model import Address
 from normalizer.parts import AnyPart, Media
 from normalizer.raw import Event, Outbound
-from tests.wechat_bench import AES_KEY, CHANNEL, SECRET, TOKEN, config, connector, post, running, signed
+from tests.kind_lab import Lab, open_lab, post, running
+from tests.wechat_bench import AES_KEY, CHANNEL, SECRET, TOKEN, config, signed
 
 ADA = Address(scheme="wechat", value="oAda")
 
 
-class Account:
-    """A cloud, a store that nodes share, and nodes."""
-
-    def __init__(self, cloud: WechatCloud, store: EmbeddedDeduplicator, http: aiohttp.ClientSession, folder: Path):
-        self.cloud, self.store, self.http, self.folder = cloud, store, http, folder
-        self.reports: list[tuple[str, str | None]] = []
-
-    def node(self, **changes: Any) -> WechatConnector:
-        host = URL(self.cloud.url).host or ""
-        options = config(api_base=self.cloud.url, media_hosts=(host,), **changes)
-        return connector(options, self.folder, self.http, self.store, report=self.report)
-
+class Account(Lab):
     def report(
         self, component: str, reason: str | None, *, down: bool = False, expires_at: datetime | None = None
     ) -> None:
         self.reports.append((component, reason))
 
-    def sent(self) -> list[dict[str, Any]]:
-        return [call.json() for call in self.cloud.named("send")]
-
 
 @pytest.fixture
 async def account(tmp_path: Path) -> AsyncIterator[Account]:
-    store = EmbeddedDeduplicator(tmp_path / "dedup.db")
-    await store.open()
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(store.close)
-        http = await stack.enter_async_context(aiohttp.ClientSession())
-        cloud = await stack.enter_async_context(WechatCloud(config()))
-        yield Account(cloud, store, http, tmp_path)
+    async with open_lab(config(), "wechat", tmp_path, Account) as lab:
+        yield lab
 
 
 def message(*content: AnyPart, **fields: Any) -> Outbound:

@@ -22,7 +22,8 @@ from gateway.simulate.api import Item, Request
 from gateway.state import ChannelState
 from normalizer.codecs import wechat_xml
 from normalizer.raw import Event, RawEvent
-from tests.wechat_bench import AES_KEY, APP_ID, CHANNEL, TOKEN, config, connector, post, running, signed
+from tests.kind_lab import connector, post, running
+from tests.wechat_bench import AES_KEY, APP_ID, CHANNEL, TOKEN, config, signed
 
 
 @pytest.fixture
