@@ -195,7 +195,7 @@ class Lane:
             await smtp.quit(timeout=1)
         except (SMTPException, OSError):
             smtp.close()
-        if transport is not None:
+        if isinstance(transport, asyncio.Transport):
             transport.abort()  # one with TLS would wait for the server, and outlive the loop
             await asyncio.sleep(0)
 

@@ -36,7 +36,7 @@ def extras(fields: Fields) -> dict[str, Any]:
     return {"wechat": found} if found else {}
 
 
-def place(fields: Fields, lat: str, lon: str, **words: str | None) -> p.Location:
+def place(fields: Fields, lat: str, lon: str, *, name: str | None = None, address: str | None = None) -> p.Location:
     """Read coordinates; raises `MalformedPayload`."""
     try:
         north, east = float(text(fields, lat)), float(text(fields, lon))
@@ -44,7 +44,7 @@ def place(fields: Fields, lat: str, lon: str, **words: str | None) -> p.Location
         raise MalformedPayload(f"{lat} or {lon} is not a number") from None
     if not (-90 <= north <= 90 and -180 <= east <= 180):
         raise MalformedPayload(f"{lat} or {lon} is out of range")
-    return p.Location(lat=north, lon=east, **words)
+    return p.Location(lat=north, lon=east, name=name, address=address)
 
 
 def _text(_: RawEvent, fields: Fields) -> list[AnyPart]:
