@@ -3,74 +3,43 @@
 from __future__ import annotations
 
 import secrets
-import time
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
-from typing_extensions import override
 
 from connectors.api import ChannelConfig
 from connectors.wechat_config import WechatConfig
-from gateway.simulate.cloud import Answer, Call, Cloud, json_answer, route
-
-EXPIRES_SECS = 7200
-JPEG = b"\xff\xd8\xff\xe0 a picture of the simulator"
-CODES = {429: (45011, "api minute-quota reach limit must slower retry next minute"), 401: (40001, "invalid credential")}
-FREE = frozenset({"token", "stable_token", "video"})
-"""Handlers that need no access token."""
+from gateway.simulate.cloud import Answer, Call, json_answer, route
+from gateway.simulate.weixin_cloud import EXPIRES_SECS, WeixinCloud, told
 
 TEXT_MAX = 2048
 
 
-def told(code: int, text: str, **more: Any) -> Answer:
-    """Answer as WeChat does: errors come with HTTP 200."""
-    return json_answer({"errcode": code, "errmsg": text, **more})
-
-
-class WechatCloud(Cloud):
+class WechatCloud(WeixinCloud):
     """See `Cloud`.
 
     Attributes:
         windows: OpenIDs whose 48 hours are over.
-        gone: OpenIDs of people who do not follow us.
         quota: messages that may still be sent to an OpenID; those not named have no limit.
         unions: OpenID → UnionID.
         videos: media ids that are videos.
-        tokens: valid access tokens, the newest last.
     """
+
+    codes: ClassVar = {
+        429: (45011, "api minute-quota reach limit must slower retry next minute"),
+        401: (40001, "invalid credential"),
+    }
+    stale: ClassVar = (40001, "invalid credential, access_token is invalid or not latest")
+    free: ClassVar = frozenset({"token", "stable_token", "video"})
+    uploads: ClassVar = frozenset({"image", "voice", "video", "thumb"})
 
     def __init__(self, options: ChannelConfig | None = None, *, seed: int | None = None) -> None:
         """Know the account of `options`."""
         super().__init__(options, seed=seed)
         self.windows: set[str] = set()
-        self.gone: set[str] = set()
         self.quota: dict[str, int] = {}
         self.unions: dict[str, str] = {}
         self.videos: set[str] = set()
-        self.tokens: list[str] = []
-        self._media: dict[str, bytes] = {}
-
-    def expire(self) -> None:
-        """Void every access token, as another holder's fetching does."""
-        self.tokens.clear()
-
-    @override
-    def refuse(self, call: Call) -> Answer | None:
-        if call.name in FREE or not call.name:
-            return None
-        token = call.query.get("access_token", "")
-        if not token:
-            return told(41001, "access_token missing")
-        return (
-            None if token in self.tokens else told(40001, "invalid credential, access_token is invalid or not latest")
-        )
-
-    @override
-    def error(self, status: int, text: str = "", *, retry_after: float | None = None) -> Answer:
-        if status in CODES:
-            code, words = CODES[status]
-            return told(code, text or words)
-        return super().error(status, text, retry_after=retry_after)
 
     @route("GET", "/cgi-bin/token")
     def token(self, call: Call) -> Answer:
@@ -90,7 +59,7 @@ class WechatCloud(Cloud):
             if not secrets.compare_digest(str(asked.get("secret")), options.app_secret.reveal()):
                 return told(40125, "invalid appsecret")
         if force or not self.tokens:
-            self.tokens = [*self.tokens[-1:], f"TOKEN_{secrets.token_hex(16)}"]  # the one before is good for a while
+            self.renew(keep=1)
         return json_answer({"access_token": self.tokens[-1], "expires_in": EXPIRES_SECS})
 
     @route("POST", "/cgi-bin/message/custom/send")
@@ -129,14 +98,8 @@ class WechatCloud(Cloud):
     @route("POST", "/cgi-bin/media/upload")
     def upload(self, call: Call) -> Answer:
         """https://developers.weixin.qq.com/doc/offiaccount/Asset_Management/New_temporary_materials.html."""
-        kind = call.query.get("type", "")
-        if kind not in {"image", "voice", "video", "thumb"}:
-            return told(40004, "invalid media type")
-        if "media" not in call.files:
-            return told(41005, "media data missing")
-        name = self.next_id("MEDIA_")
-        self._media[name] = call.files["media"][2]
-        return json_answer({"type": kind, "media_id": name, "created_at": int(time.time())})  # noqa: TID251 -- an answer
+        kept = self.kept(call)
+        return kept if isinstance(kept, Answer) else json_answer(kept)
 
     @route("GET", "/cgi-bin/media/get")
     def media(self, call: Call) -> Answer:
@@ -144,10 +107,7 @@ class WechatCloud(Cloud):
         name = call.query.get("media_id", "")
         if name in self.videos:
             return json_answer({"video_url": f"{self.url}/video/{name}"})
-        if name not in self._media and not name.startswith("simulated-"):
-            return told(40007, "invalid media_id")
-        headers = {"Content-disposition": f'attachment; filename="{name}.jpg"'}
-        return Answer(body=self._media.get(name, JPEG), headers=headers, content_type="image/jpeg")
+        return self.file(call)
 
     @route("GET", "/video/{name}")
     def video(self, call: Call) -> Answer:

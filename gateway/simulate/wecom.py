@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from typing_extensions import override
 
 from connectors.wechat_crypto import Crypto, signature
 from connectors.wecom import WecomConfig
+from connectors.wecom_kf import WecomKfConfig
 from gateway.simulate.api import Handshake, Item, Request, Simulator, raw_post
 from gateway.simulate.wecom_cloud import WecomCloud
 from normalizer.codecs import wechat_xml
@@ -87,25 +88,22 @@ _CONTENT: dict[str, Callable[[Item], dict[str, Any]]] = {
 }
 
 
-class WecomSimulator(Simulator[WecomConfig]):
-    """One message per request; the signature covers the time and what is encrypted."""
+K = TypeVar("K", WecomConfig, WecomKfConfig)
 
-    contents: ClassVar = tuple(_CONTENT)
+
+class Callbacks(Simulator[K]):
+    """Deliveries to a callback of WeCom; the signature covers the time and what is encrypted."""
+
     tail: ClassVar = b"x"
     signs_time: ClassVar = True
 
     @override
-    def delivery(self, items: Sequence[Item]) -> Request:
-        """Write one message or event."""
-        (item,) = items
-        user = f"simulated{item.person:06d}"
-        head = {"ToUserName": self.options.corp_id, "FromUserName": user, "CreateTime": int(item.at)}
-        content = {**head, **_CONTENT[item.content](item), "AgentID": self.options.agent_id}
-        return raw_post(wechat_xml.write(content), XML)
-
-    @override
     def sign(self, request: Request, now: float) -> Request:
-        return sealed(request, **self._keys(now), head={"AgentID": str(self.options.agent_id)})
+        return sealed(request, **self._keys(now), head=self.head())
+
+    def head(self) -> dict[str, Any]:
+        """Return the fields that stand in plain beside what is encrypted."""
+        return {}
 
     @override
     def malformed(self, number: int) -> Request:
@@ -119,6 +117,25 @@ class WecomSimulator(Simulator[WecomConfig]):
         options = self.options
         key = options.encoding_aes_key.reveal()
         return {"token": options.token.reveal(), "key": key, "corp_id": options.corp_id, "now": now}
+
+
+class WecomSimulator(Callbacks[WecomConfig]):
+    """One message per request."""
+
+    contents: ClassVar = tuple(_CONTENT)
+
+    @override
+    def delivery(self, items: Sequence[Item]) -> Request:
+        """Write one message or event."""
+        (item,) = items
+        user = f"simulated{item.person:06d}"
+        head = {"ToUserName": self.options.corp_id, "FromUserName": user, "CreateTime": int(item.at)}
+        content = {**head, **_CONTENT[item.content](item), "AgentID": self.options.agent_id}
+        return raw_post(wechat_xml.write(content), XML)
+
+    @override
+    def head(self) -> dict[str, Any]:
+        return {"AgentID": str(self.options.agent_id)}
 
 
 SIMULATOR, CLOUD = WecomSimulator, WecomCloud

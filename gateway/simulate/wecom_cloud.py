@@ -6,17 +6,12 @@
 from __future__ import annotations
 
 import secrets
-import time
-from typing import Any
-
-from typing_extensions import override
+from typing import Any, ClassVar
 
 from connectors.api import ChannelConfig
-from gateway.simulate.cloud import Answer, Call, Cloud, json_answer, route
+from gateway.simulate.cloud import Answer, Call, route
+from gateway.simulate.weixin_cloud import EXPIRES_SECS, WeixinCloud, told
 
-EXPIRES_SECS = 7200
-JPEG = b"\xff\xd8\xff\xe0 a picture of the simulator"
-CODES = {429: (45009, "reach max api daily quota limit"), 401: (40014, "invalid access_token")}
 TEXT_MAX = 2048
 TYPES = frozenset(
     {"text", "image", "voice", "video", "file", "textcard", "news", "mpnews", "markdown", "template_card"}
@@ -24,45 +19,13 @@ TYPES = frozenset(
 CARDS = {"button_interaction": ("button_list", 6), "vote_interaction": ("checkbox", 20)}
 
 
-def told(code: int, text: str, **more: Any) -> Answer:
-    """Answer as WeCom does: errors come with HTTP 200."""
-    return json_answer({"errcode": code, "errmsg": text, **more})
+class WecomBase(WeixinCloud):
+    """The part that every kind of app has."""
 
-
-class WecomBase(Cloud):
-    """The part that every kind of app has.
-
-    Attributes:
-        gone: people the app cannot reach.
-        tokens: valid access tokens, the newest last.
-    """
-
-    def __init__(self, options: ChannelConfig | None = None, *, seed: int | None = None) -> None:
-        """Know the app of `options`."""
-        super().__init__(options, seed=seed)
-        self.gone: set[str] = set()
-        self.tokens: list[str] = []
-        self.media: dict[str, bytes] = {}
-
-    def expire(self) -> None:
-        """Void every access token."""
-        self.tokens.clear()
-
-    @override
-    def refuse(self, call: Call) -> Answer | None:
-        if call.name in {"token", ""}:
-            return None
-        token = call.query.get("access_token", "")
-        if not token:
-            return told(41001, "access_token missing")
-        return None if token in self.tokens else told(42001, "access_token expired")
-
-    @override
-    def error(self, status: int, text: str = "", *, retry_after: float | None = None) -> Answer:
-        if status in CODES:
-            code, words = CODES[status]
-            return told(code, text or words)
-        return super().error(status, text, retry_after=retry_after)
+    codes: ClassVar = {429: (45009, "reach max api daily quota limit"), 401: (40014, "invalid access_token")}
+    stale: ClassVar = (42001, "access_token expired")
+    free: ClassVar = frozenset({"token"})
+    uploads: ClassVar = frozenset({"image", "voice", "video", "file"})
 
     @route("GET", "/cgi-bin/gettoken")
     def token(self, call: Call) -> Answer:
@@ -74,32 +37,19 @@ class WecomBase(Cloud):
             if not secrets.compare_digest(call.query.get("corpsecret", ""), secret.reveal()):
                 return told(40001, "invalid credential")
         if not self.tokens:
-            self.tokens.append(f"TOKEN_{secrets.token_hex(16)}")
-        return json_answer({"errcode": 0, "errmsg": "ok", "access_token": self.tokens[-1], "expires_in": EXPIRES_SECS})
+            self.renew()
+        return told(0, "ok", access_token=self.tokens[-1], expires_in=EXPIRES_SECS)
 
     @route("POST", "/cgi-bin/media/upload")
     def upload(self, call: Call) -> Answer:
         """https://developer.work.weixin.qq.com/document/path/90253."""
-        kind = call.query.get("type", "")
-        if kind not in {"image", "voice", "video", "file"}:
-            return told(40004, "invalid media type")
-        if "media" not in call.files:
-            return told(41005, "media data missing")
-        if len(call.files["media"][2]) <= 5:
-            return told(40006, "invalid file size")
-        name = self.next_id("MEDIA_")
-        self.media[name] = call.files["media"][2]
-        now = str(int(time.time()))  # noqa: TID251 -- an answer
-        return told(0, "", type=kind, media_id=name, created_at=now)
+        kept = self.kept(call, min_bytes=6)
+        return kept if isinstance(kept, Answer) else told(0, "", **{**kept, "created_at": str(kept["created_at"])})
 
     @route("GET", "/cgi-bin/media/get")
     def fetch(self, call: Call) -> Answer:
         """https://developer.work.weixin.qq.com/document/path/90254."""
-        name = call.query.get("media_id", "")
-        if name not in self.media and not name.startswith("simulated-"):
-            return told(40007, "invalid media_id")
-        headers = {"Content-disposition": f'attachment; filename="{name}.jpg"'}
-        return Answer(body=self.media.get(name, JPEG), headers=headers, content_type="image/jpeg")
+        return self.file(call)
 
     def complaint(self, body: dict[str, Any]) -> Answer | None:
         """Say what is wrong with the content of a message."""

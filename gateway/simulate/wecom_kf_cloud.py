@@ -8,8 +8,9 @@ import msgspec
 
 from connectors.api import ChannelConfig
 from gateway.simulate.cloud import Answer, Call, route
-from gateway.simulate.wecom_cloud import WecomBase, told
+from gateway.simulate.wecom_cloud import WecomBase
 from gateway.simulate.wecom_kf_items import ACCOUNT, MARK, items_of, written
+from gateway.simulate.weixin_cloud import told
 
 PAGE_MAX = 1000
 MENU_MAX = 10

@@ -26,7 +26,7 @@ from connectors.http import TooLarge
 from gateway.blobs import BlobStore
 from gateway.simulate.api import Item
 from gateway.simulate.cloud import json_answer
-from gateway.simulate.wechat_cloud import JPEG, told
+from gateway.simulate.weixin_cloud import JPEG, told
 from normalizer import parts as p
 from normalizer.methods import TypingParams
 from normalizer.model import Address

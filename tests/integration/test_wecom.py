@@ -27,7 +27,7 @@ from connectors.secrets import Secret
 from connectors.wecom import WecomConfig
 from gateway.simulate.api import Request, raw_post
 from gateway.simulate.cloud import json_answer
-from gateway.simulate.wecom_cloud import told
+from gateway.simulate.weixin_cloud import told
 from normalizer import ids
 from normalizer import parts as p
 from normalizer.codecs import wechat_xml

@@ -28,8 +28,8 @@ from dedup.embedded import EmbeddedDeduplicator
 from gateway.simulate import registry as simulators
 from gateway.simulate.api import Item, Request, raw_post
 from gateway.simulate.cloud import json_answer
-from gateway.simulate.wecom_cloud import told
 from gateway.simulate.wecom_kf_items import ACCOUNT, items_of, token_of, written
+from gateway.simulate.weixin_cloud import told
 from normalizer import parts as p
 from normalizer.codecs import wechat_xml
 from normalizer.errors import MalformedPayload, Unsendable
