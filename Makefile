@@ -29,7 +29,7 @@ run: $(READY) ## start the gateway on the embedded default, print the URLs to op
 
 .PHONY: test
 test: $(READY) ## run all tests, against real servers on private ports
-	@sh .ci/packages.sh redis-server=redis-server rabbitmq-server=rabbitmq-server erl_call=erlang-base setpriv=util-linux swaks=swaks dovecot=dovecot-core /usr/lib/dovecot/imap=dovecot-imapd
+	@sh .ci/packages.sh redis-server=redis-server rabbitmq-server=rabbitmq-server erl_call=erlang-base setpriv=util-linux swaks=swaks dovecot=dovecot-core /usr/lib/dovecot/imap=dovecot-imapd chromium=chromium
 	@$(BIN)/pytest -n auto --dist loadfile $(ARGS)
 
 .PHONY: bench
@@ -65,6 +65,15 @@ budgets: $(READY)
 .PHONY: docs
 docs: $(READY) ## write the generated documents in config/
 	$(BIN)/python -m gateway.settings.reference
+
+.PHONY: widget
+widget: $(READY) ## put the chat widget together from connectors/chat/widget
+	$(BIN)/python -m connectors.chat.widget
+
+.PHONY: screenshots
+screenshots: $(READY) ## pictures of the chat widget and the agent console, into var/screenshots
+	@sh .ci/packages.sh chromium=chromium -=fonts-noto-core -=fonts-noto-cjk
+	@$(BIN)/python -m tests.screenshots var/screenshots
 
 .PHONY: clean
 clean: ## remove what was built and installed; data in var/ stays

@@ -157,6 +157,11 @@ class GatewayProcess:
             command, env=self.env, cwd=self.folder, capture_output=True, text=True, check=False, timeout=timeout
         )
 
+    def follow(self, out: Path) -> Process:
+        """Start `omnigate tail` from the beginning, into a file; the caller ends it."""
+        command = [_COMMAND, "tail", "--from-start", "--config", str(self.config)]
+        return Process(command, env=self.env, log=out, cwd=self.folder)
+
     def post(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
         """POST to the webhook port: status and body; status 0 when the connection failed."""
         headers = {"Content-Type": "application/json", **(headers or {})}

@@ -54,6 +54,8 @@ class View {
     shadow.append(this.root);
     this.theme();
     document.body.append(this.host);
+    // Pictures come late and make the list longer: who was at its end stays there.
+    new ResizeObserver(() => this.stick && this.bottom()).observe(this.list);
     setInterval(() => this.tick(), 1000);
     this.render();
   }
@@ -300,8 +302,9 @@ class View {
     return el("li", { class: ["m", mine ? "mine" : role, same ? "same" : "", message.status || "", message.deleted ? "gone" : ""].join(" "), "data-id": message.id }, by, bubble, meta);
   }
   get near() { return this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 90; }
-  bottom() { this.log.scrollTop = this.log.scrollHeight; this.jump.hidden = true; }
+  bottom() { this.stick = true; this.log.scrollTop = this.log.scrollHeight; this.jump.hidden = true; }
   scrolled() {
+    this.stick = this.near;
     if (!this.near) return;
     this.jump.hidden = true;
     if (this.isOpen && !document.hidden) this.client.read();
