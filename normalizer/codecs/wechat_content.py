@@ -7,7 +7,7 @@ https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/customer
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from normalizer import ids
@@ -19,6 +19,8 @@ from normalizer.raw import RawEvent
 
 MEDIA_DAYS = timedelta(days=3)
 """How long WeChat keeps temporary media (https://developers.weixin.qq.com/doc/offiaccount/Asset_Management/Get_temporary_materials.html)."""
+LATEST = 32_503_680_000
+"""The year 3000: what is later is no time."""
 ENVELOPE = frozenset({"ToUserName", "FromUserName", "CreateTime", "MsgType", "MsgId", "MsgID", "Content", "Event"})
 """Fields that are in the message itself; all others go to `metadata.wechat` under WeChat's own names."""
 
@@ -34,6 +36,13 @@ def extras(fields: Fields) -> dict[str, Any]:
     """Return `metadata` with every field that has no place in the model."""
     found = {name: value for name, value in fields.items() if name not in ENVELOPE and value not in ("", {}, None)}
     return {"wechat": found} if found else {}
+
+
+def moment(created: str) -> datetime | None:
+    """Read a `CreateTime`; None if it is no time."""
+    if not created.isascii() or not created.isdecimal() or int(created[:12]) > LATEST:
+        return None
+    return datetime.fromtimestamp(int(created), UTC)
 
 
 def place(fields: Fields, lat: str, lon: str, *, name: str | None = None, address: str | None = None) -> p.Location:

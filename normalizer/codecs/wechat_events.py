@@ -7,17 +7,16 @@ https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Template_Mes
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Literal
 
 from normalizer import build
 from normalizer import parts as p
-from normalizer.codecs.wechat_content import extras, place
+from normalizer.codecs import wechat_menu
+from normalizer.codecs.wechat_content import extras
 from normalizer.codecs.wechat_frame import VERSION, Frame
-from normalizer.codecs.wechat_xml import nested, text
+from normalizer.codecs.wechat_xml import text
 from normalizer.model import ActivityParams, MessageRef, Referral, StatusError, StatusParams
-from normalizer.parts import AnyPart
 from normalizer.raw import Event
 from normalizer.rpc import CONTACT_STOPPED, REJECTED
 
@@ -50,7 +49,7 @@ def event_of(frame: Frame) -> Event:
     if name in REPORTS:
         return _report(frame)
     read = _READ.get(name)
-    parts = [p.Unsupported(provider_type=f"event:{name}")] if read is None else read(frame)
+    parts = [p.Unsupported(provider_type=f"event:{name}")] if read is None else read(frame.fields)
     window = WINDOW if name in ANSWERABLE else None
     return frame.received(parts, window=window, automatic=name not in _CHOSEN)
 
@@ -97,46 +96,6 @@ def _report(frame: Frame) -> Event:
     )
 
 
-def _click(frame: Frame) -> list[AnyPart]:
-    return [p.ChoiceReply(item_id=text(frame.fields, "EventKey"))]
-
-
-def _view(frame: Frame) -> list[AnyPart]:
-    return [p.System(event="menu_view", args={"url": text(frame.fields, "EventKey")})]
-
-
-def _page_view(frame: Frame) -> list[AnyPart]:
-    return [p.System(event="menu_view_miniprogram", args={"path": text(frame.fields, "EventKey")})]
-
-
-def _position(frame: Frame) -> list[AnyPart]:
-    return [place(frame.fields, "Latitude", "Longitude")]
-
-
-def _scan(frame: Frame) -> list[AnyPart]:
-    result = text(nested(frame.fields, "ScanCodeInfo"), "ScanResult")
-    return [*_click(frame), *([p.Text(body=result)] if result else [])]
-
-
-def _location(frame: Frame) -> list[AnyPart]:
-    sent = nested(frame.fields, "SendLocationInfo")
-    found = place(
-        sent, "Location_X", "Location_Y", name=text(sent, "Poiname") or None, address=text(sent, "Label") or None
-    )
-    return [*_click(frame), found]
-
-
-_READ: dict[str, Callable[[Frame], list[AnyPart]]] = {
-    "CLICK": _click,
-    "VIEW": _view,
-    "view_miniprogram": _page_view,
-    "LOCATION": _position,
-    "scancode_push": _scan,
-    "scancode_waitmsg": _scan,
-    "pic_sysphoto": _click,
-    "pic_photo_or_album": _click,
-    "pic_weixin": _click,
-    "location_select": _location,
-}
-_CHOSEN = frozenset(_READ) - {"VIEW", "view_miniprogram", "LOCATION"}
+_READ = {"CLICK": wechat_menu.click, "VIEW": wechat_menu.view, **wechat_menu.READ}
+_CHOSEN = frozenset(_READ) - wechat_menu.UNASKED
 """What a person did on purpose, for somebody to answer; the rest is `auto_generated`."""

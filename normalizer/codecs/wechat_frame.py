@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 
 from normalizer import build, ids
 from normalizer.codecs import wechat_xml
-from normalizer.codecs.wechat_content import extras
+from normalizer.codecs.wechat_content import extras, moment
 from normalizer.codecs.wechat_xml import Fields, text
 from normalizer.errors import MalformedPayload
 from normalizer.model import Address, Conversation, Flags, Party, ReplyWindow
@@ -21,8 +21,6 @@ SCHEME = "wechat"
 UNIONID = "wechat-unionid"
 """Scheme of the id that one person has in all apps of one owner."""
 VERSION = "wechat/1"
-LATEST = 32_503_680_000
-"""The year 3000: what is later is no time."""
 
 
 def read(body: bytes) -> Fields:
@@ -61,7 +59,7 @@ class Frame:
             if not value:
                 raise MalformedPayload(f"{name} is missing")
         self.native = native
-        self.sent_at = _moment(created)
+        self.sent_at = moment(created)
 
     @property
     def message_id(self) -> str:
@@ -106,9 +104,3 @@ class Frame:
             return ReplyWindow(until=until)
         deadline = self.raw.received_at + timedelta(seconds=self._passive_secs)
         return ReplyWindow(until=until, mode="passive", passive_deadline=deadline)
-
-
-def _moment(created: str) -> datetime | None:
-    if not created.isdecimal() or int(created[:12]) > LATEST:
-        return None
-    return datetime.fromtimestamp(int(created), UTC)

@@ -5,12 +5,12 @@ https://developer.work.weixin.qq.com/document/path/90240
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from normalizer import build
 from normalizer import parts as p
-from normalizer.codecs.wechat_content import ENVELOPE, place
+from normalizer.codecs import wechat_menu
+from normalizer.codecs.wechat_content import ENVELOPE
 from normalizer.codecs.wechat_xml import Fields, nested, text
 from normalizer.codecs.wecom_frame import VERSION, Frame
 from normalizer.model import ActivityParams
@@ -72,40 +72,13 @@ def _told(fields: Fields) -> dict[str, Any]:
     return {**inner, **own}
 
 
-def _click(fields: Fields) -> list[AnyPart]:
-    return [p.ChoiceReply(item_id=text(fields, "EventKey"), of=text(fields, "TaskId") or None)]
-
-
-def _view(fields: Fields) -> list[AnyPart]:
-    return [p.System(event="menu_view", args={"url": text(fields, "EventKey")})]
-
-
-def _page_view(fields: Fields) -> list[AnyPart]:
-    return [p.System(event="menu_view_miniprogram", args={"path": text(fields, "EventKey")})]
-
-
-def _position(fields: Fields) -> list[AnyPart]:
-    return [place(fields, "Latitude", "Longitude")]
-
-
-def _scan(fields: Fields) -> list[AnyPart]:
-    result = text(nested(fields, "ScanCodeInfo"), "ScanResult")
-    return [*_click(fields), *([p.Text(body=result)] if result else [])]
-
-
-def _location(fields: Fields) -> list[AnyPart]:
-    sent = nested(fields, "SendLocationInfo")
-    words = {"name": text(sent, "Poiname") or None, "address": text(sent, "Label") or None}
-    return [*_click(fields), place(sent, "Location_X", "Location_Y", **words)]
-
-
 def _card(fields: Fields) -> list[AnyPart]:
     """Read what was chosen on a template card: a button, an option of a list, or several answers."""
     answers = {text(one, "QuestionKey"): _options(one) for one in _items(nested(fields, "SelectedItems"))}
     chosen = [option for options in answers.values() for option in options]
     task = text(fields, "TaskId")
     if not chosen:
-        return _click(fields)
+        return wechat_menu.click(fields)
     if len(answers) == 1 and text(fields, "CardType") != "multiple_interaction":
         return [p.ChoiceReply(item_id=option, of=task or None) for option in chosen]
     return [p.FormReply(form_id=task or text(fields, "EventKey"), data=answers)]
@@ -121,20 +94,13 @@ def _options(item: Fields) -> list[str]:
     return [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, str) and one]
 
 
-_READ: dict[str, Callable[[Fields], list[AnyPart]]] = {
-    "click": _click,
-    "view": _view,
-    "view_miniprogram": _page_view,
-    "LOCATION": _position,
-    "scancode_push": _scan,
-    "scancode_waitmsg": _scan,
-    "pic_sysphoto": _click,
-    "pic_photo_or_album": _click,
-    "pic_weixin": _click,
-    "location_select": _location,
+_READ = {
+    "click": wechat_menu.click,
+    "view": wechat_menu.view,
     "template_card_event": _card,
-    "template_card_menu_event": _click,
-    "taskcard_click": _click,
+    "template_card_menu_event": wechat_menu.click,
+    "taskcard_click": wechat_menu.click,
+    **wechat_menu.READ,
 }
-_CHOSEN = frozenset(_READ) - {"view", "view_miniprogram", "LOCATION"}
+_CHOSEN = frozenset(_READ) - wechat_menu.UNASKED
 """What a person did on purpose, for somebody to answer; the rest is `auto_generated`."""

@@ -6,11 +6,11 @@ https://developer.work.weixin.qq.com/document/path/90930
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from normalizer import build, ids
-from normalizer.codecs.wechat_content import extras
+from normalizer.codecs.wechat_content import extras, moment
 from normalizer.codecs.wechat_xml import Fields, nested, text
 from normalizer.errors import MalformedPayload
 from normalizer.model import Conversation, Flags, Party, ReplyWindow
@@ -21,8 +21,6 @@ SCHEME = "wecom"
 VERSION = "wecom/1"
 SYSTEM = "sys"
 """`FromUserName` of what no member did."""
-LATEST = 32_503_680_000
-"""The year 3000: what is later is no time."""
 
 _KEYS = ("EventKey", "TaskId", "ChangeType", "UserID", "Id", "TagId")
 """What tells two events of one person in one second apart, where it is there."""
@@ -60,7 +58,7 @@ class Frame:
 
     def _native(self, created: str) -> str:
         native = text(self.fields, "MsgId").strip()
-        self.sent_at = _moment(created)
+        self.sent_at = moment(created)
         if self.kind != "event" or native or not created:
             return native
         job = text(nested(self.fields, "BatchJob"), "JobId")
@@ -109,9 +107,3 @@ class Frame:
     def _window(self) -> ReplyWindow:
         deadline = self.raw.received_at + timedelta(seconds=self._passive_secs)
         return ReplyWindow(mode="passive", passive_deadline=deadline)
-
-
-def _moment(created: str) -> datetime | None:
-    if not created.isascii() or not created.isdecimal() or int(created[:12]) > LATEST:
-        return None
-    return datetime.fromtimestamp(int(created), UTC)
