@@ -15,22 +15,22 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from connectors.api import Capabilities, Context, Delivery, Fetched, Reply, Seconds, Sink
-from connectors.errors import SendError, Unauthorized
-from connectors.http import Answer, decoded
+from connectors.errors import SendError
+from connectors.http import Answer
 from connectors.passive_slots import Held
 from connectors.passive_webhook import PassiveConfig, PassiveConnector
 from connectors.registry import connector
 from connectors.secrets import Secret
 from connectors.staging import ref_of
-from connectors.wecom_api import CODES, SentMessage, access, unasked
+from connectors.wecom_api import access, unasked
+from connectors.wecom_base import WecomBase
 from connectors.wecom_callback import Callback
-from connectors.wecom_media import LIMITS, SIZES
+from connectors.wecom_media import SIZES
 from connectors.weixin_client import WeixinClient
-from connectors.weixin_media import download, upload
+from connectors.weixin_media import download
 from normalizer.codecs.wecom import WecomCodec
 from normalizer.codecs.wecom_send import CHOICES, REQUESTS, SENDABLE, TEXT_MAX, App
 from normalizer.methods import Params
-from normalizer.model import Security
 from normalizer.parts import AnyPart, Card, Carousel, Media, MediaPart
 from normalizer.raw import Outbound, RawEvent, Wire
 
@@ -77,13 +77,11 @@ class WecomConfig(PassiveConfig, frozen=True, kw_only=True):
 
 
 @connector("wecom", WecomConfig, CAPABILITIES)
-class WecomConnector(PassiveConnector[WecomConfig]):
+class WecomConnector(WecomBase[WecomConfig], PassiveConnector[WecomConfig]):
     """A WeCom (企业微信) app, with passive replies and application messages."""
 
     codec: WecomCodec
-    accepted: ClassVar[Reply] = Reply(body=b"success")
     passive_type: ClassVar[str] = "application/xml"
-    uploads_urls: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -107,20 +105,6 @@ class WecomConnector(PassiveConnector[WecomConfig]):
             timeout=config.send_timeout_secs,
             hide=self.hide,
         )
-
-    @override
-    def verify(self, delivery: Delivery) -> Security:
-        return self._callback.verify(delivery)
-
-    @override
-    async def handle(self, delivery: Delivery) -> Reply:
-        """Answer a delivery, or the handshake (GET)."""
-        if delivery.method != "GET":
-            return await super().handle(delivery)
-        try:
-            return self._callback.handshake(delivery)
-        except Unauthorized as exc:
-            return self.failure(exc)
 
     @override
     async def deliver(self, delivery: Delivery, raw: RawEvent, sink: Sink) -> Reply:
@@ -147,14 +131,6 @@ class WecomConnector(PassiveConnector[WecomConfig]):
     @override
     async def request(self, wire: Wire) -> Answer:
         return await self._client.call(wire)
-
-    @override
-    def provider_id(self, answer: Answer) -> str | None:
-        return decoded(answer, SentMessage, CODES.provider).msgid
-
-    @override
-    async def upload_part(self, part: MediaPart) -> Media:
-        return await upload(self._client, part, await self.bytes_of(part.media), LIMITS)
 
     @override
     async def stage(self, message: Outbound) -> Outbound:

@@ -10,31 +10,31 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 from msgspec.structs import replace
 from typing_extensions import override
 
 from connectors.api import Capabilities, Context, Delivery, Fetched, Reply, Seconds, Sent, Sink
-from connectors.errors import Busy, Refused, SendError, StateUnavailable, Unauthorized, Unreachable
-from connectors.http import Answer, decoded
+from connectors.errors import Busy, Refused, SendError, StateUnavailable, Unreachable
+from connectors.http import Answer
 from connectors.registry import connector
 from connectors.secrets import Secret
-from connectors.webhook import WebhookConfig, WebhookConnector
-from connectors.wecom_api import CODES, SentMessage, access, unasked
+from connectors.webhook import WebhookConfig
+from connectors.wecom_api import access, unasked
+from connectors.wecom_base import WecomBase
 from connectors.wecom_callback import Callback
 from connectors.wecom_kf_identify import Identify
 from connectors.wecom_kf_pull import ACCOUNTS, Puller
-from connectors.wecom_media import LIMITS, SIZES
+from connectors.wecom_media import SIZES
 from connectors.weixin_client import WeixinClient
-from connectors.weixin_media import download, upload
+from connectors.weixin_media import download
 from normalizer.codecs.wecom_kf import WecomKfCodec
 from normalizer.codecs.wecom_kf_frame import SCHEME
 from normalizer.codecs.wecom_kf_send import CHOICES, CODE, SENDABLE, TEXT_MAX, answers_event
 from normalizer.errors import MalformedPayload
-from normalizer.model import Security
-from normalizer.parts import Media, MediaPart
+from normalizer.parts import Media
 from normalizer.raw import Outbound, RawEvent, Wire
 
 DOCS = "https://developer.work.weixin.qq.com/document/path"
@@ -91,12 +91,10 @@ class WecomKfConfig(WebhookConfig, frozen=True, kw_only=True):
 
 
 @connector("wecom-kf", WecomKfConfig, CAPABILITIES)
-class WecomKfConnector(WebhookConnector[WecomKfConfig]):
+class WecomKfConnector(WecomBase[WecomKfConfig]):
     """WeCom customer service (微信客服): pokes, a durable cursor, and messages to customers in WeChat."""
 
     codec: WecomKfCodec
-    accepted: ClassVar[Reply] = Reply(body=b"success")
-    uploads_urls: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -127,20 +125,6 @@ class WecomKfConnector(WebhookConnector[WecomKfConfig]):
             notice=self._notice,
         )
         self._unsure: dict[str, None] = {}
-
-    @override
-    def verify(self, delivery: Delivery) -> Security:
-        return self._callback.verify(delivery)
-
-    @override
-    async def handle(self, delivery: Delivery) -> Reply:
-        """Answer a poke, or the handshake (GET)."""
-        if delivery.method != "GET":
-            return await super().handle(delivery)
-        try:
-            return self._callback.handshake(delivery)
-        except Unauthorized as exc:
-            return self.failure(exc)
 
     @override
     async def deliver(self, delivery: Delivery, raw: RawEvent, sink: Sink) -> Reply:
@@ -211,14 +195,6 @@ class WecomKfConnector(WebhookConnector[WecomKfConfig]):
             if name not in self._unsure or "msgid" not in (exc.provider_text or "").lower():
                 raise
             return Answer(status=200, headers={}, body=wire.body)  # the id is where it would be in the answer
-
-    @override
-    def provider_id(self, answer: Answer) -> str | None:
-        return decoded(answer, SentMessage, CODES.provider).msgid
-
-    @override
-    async def upload_part(self, part: MediaPart) -> Media:
-        return await upload(self._client, part, await self.bytes_of(part.media), LIMITS)
 
     async def fetch_media(self, media: Media, *, max_bytes: int) -> Fetched:
         """See `MediaSource`."""
