@@ -17,6 +17,7 @@ from connectors.feeds import FeedEntry
 from connectors.staging import PREFIX
 from normalizer.codecs.chat_types import Shown
 
+OWN = -1
 MESSAGE, RECEIPT, ENDED = "message", "receipt", "ended"
 
 _PUBLIC = ("id", "mime", "name", "size", "width", "height", "duration_ms", "caption", "voice")
@@ -29,15 +30,15 @@ class Stored(Struct, frozen=True, array_like=True):
     Attributes:
         method: of the notification.
         params: of the notification, without `seq` and `pos`.
-        before: for a message: the first number of its place; 0 means the entry's own `seq`.
-        place: for a later revision: the second number, the `seq` of the first; 0 means the entry's own.
+        before: for a message: the first number of its place; `OWN` means the entry's `seq`.
+        place: for a later revision: the second number, the `seq` of the first; `OWN` as before.
         media: the params name files, which need a fresh link each time they are shown.
     """
 
     method: str
     params: Raw
-    before: int = 0
-    place: int = 0
+    before: int = OWN
+    place: int = OWN
     media: bool = False
 
 
@@ -51,7 +52,7 @@ _any = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 
 
-def message_body(message: Shown, *, before: int = 0, place: int = 0) -> bytes:
+def message_body(message: Shown, *, before: int = OWN, place: int = OWN) -> bytes:
     """Write the entry of a message."""
     media = any(hasattr(part, "media") or hasattr(part, "items") for part in message.parts)
     return _encode(Stored(MESSAGE, Raw(_encode(_Message(message))), before, place, media))
@@ -76,7 +77,7 @@ def message_of(entry: FeedEntry) -> Shown:
 def pos(entry: FeedEntry) -> tuple[int, int]:
     """Return the place of a message."""
     one = stored(entry)
-    return one.before or entry.seq, one.place or entry.seq
+    return (entry.seq if one.before == OWN else one.before), (entry.seq if one.place == OWN else one.place)
 
 
 class Renderer:

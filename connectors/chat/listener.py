@@ -151,10 +151,17 @@ class Listener:
                     await member.dismiss()
             except TimeoutError:
                 pass
-            if not self._members and self._server is not None:
-                server, self._server = self._server, None
-                server.close(code=CloseCode.SERVICE_RESTART)
+            finally:  # also when whoever waits for it has no more patience
+                server = self._close()
+            if server is not None:
                 await server.wait_closed()
+
+    def _close(self) -> Server | None:
+        if self._members or self._server is None:
+            return None
+        server, self._server = self._server, None
+        server.close(code=CloseCode.SERVICE_RESTART)
+        return server
 
     def _configure(self, config: ChatConfig) -> None:
         self._config, self._shared = config, _shared(config)

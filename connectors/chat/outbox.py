@@ -95,7 +95,7 @@ class Outbox:
         feed, message = _feed(params.to), _named(params.message)
         original = await self._original(feed, message)
         first = entries.message_of(original)
-        gone = Shown(id=message, sender=first.sender, at=first.at, deleted=True)
+        gone = Shown(id=message, revision=first.revision, sender=first.sender, at=first.at, text="", deleted=True)
         await self._again(feed, f"x:{message}", original, gone)
         return {"provider_id": message}
 

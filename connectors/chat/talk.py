@@ -56,11 +56,16 @@ class Talk:
         at = self._kit.now()
         await self._kit.deliver(_with_page(call, said), at)
         message = Shown(
-            id=said.id, sender=_author(session), at=at, **_content(parts_of(said, files)), reply_to=said.reply_to
+            id=said.id,
+            revision=0,
+            sender=_author(session),
+            at=at,
+            **_content(parts_of(said, files)),
+            reply_to=said.reply_to,
         )
         seq = await self._kit.append(feed, uid, entries.message_body(message, before=before))
         session.said = True
-        return {"id": said.id, "seq": seq, "pos": (before or seq, seq), "at": at, "duplicate": False}
+        return {"id": said.id, "seq": seq, "pos": (before, seq), "at": at, "duplicate": False}
 
     async def edit(self, session: Session, said: t.Edit, params: Raw) -> Answer:
         """Answer ``message.edit``."""
@@ -86,7 +91,7 @@ class Talk:
         original = await self._own(session, said.id)
         at, first = self._changeable(original), entries.message_of(original)
         await self._kit.deliver(session.call("message.delete", params=params), at)
-        gone = Shown(id=said.id, sender=first.sender, at=first.at, deleted=True)
+        gone = Shown(id=said.id, revision=0, sender=first.sender, at=first.at, text="", deleted=True)
         return {"id": said.id, "seq": await self._again(feed, uid, original, gone)}
 
     async def typing(self, session: Session, said: t.Typing, params: Raw) -> Answer:

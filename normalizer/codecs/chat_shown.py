@@ -40,6 +40,7 @@ def shown(message: Outbound) -> Shown:
     parts = safe(message.parts)
     return Shown(
         id=message.id,
+        revision=0,
         sender=author(message.metadata.get("chat", {})),
         text=words(parts),
         parts=parts,
@@ -86,7 +87,7 @@ def _safe(part: AnyPart) -> AnyPart:
         case p.Image() | p.Audio() | p.Video() | p.File() | p.Sticker():
             return replace(part, media=_media(part.media))
         case p.Choice(kind=kind, items=items):
-            if len(items) > CHOICES.get(kind, 0):
+            if kind not in CHOICES or len(items) > CHOICES[kind]:
                 raise Unsendable(f"{kind} with {len(items)} items", tuple(f"{k} with {n}" for k, n in CHOICES.items()))
             return replace(part, items=tuple(map(_item, items)))
         case p.Card(items=cards) | p.Carousel(items=cards):

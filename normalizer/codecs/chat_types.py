@@ -260,10 +260,10 @@ class Shown(Base, frozen=True, kw_only=True):
     """A message as the visitor is shown it."""
 
     id: str
-    revision: int = field(default=0)
+    revision: int
     sender: Author = field(name="from")
     at: datetime | None = None
-    text: str = ""
+    text: str
     parts: tuple[AnyPart, ...] = ()
     reply_to: str | None = None
     edited_at: datetime | None = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,14 @@ from dedup.feeds_redis import RedisFeeds
 from gateway.blobs import BlobStore
 from gateway.feeds import ChannelFeeds
 from gateway.settings.model import HttpSection
-from gateway.web.media import media_mount
+from gateway.web.media import media_link, media_mount
 from gateway.web.public import PublicServer
 from normalizer.codecs.chat import ChatCodec
 from normalizer.methods import REQUESTS
 from normalizer.model import Address
 from normalizer.parts import AnyPart, Text
 from normalizer.raw import Outbound
-from tests.contexts import make_context
+from tests.contexts import PUBLIC_URL, make_context
 from tests.rig import Rig, rig
 
 CHANNEL = "web"
@@ -50,7 +51,7 @@ class Office:
     def __init__(self, it: Rig, channel: ChatChannel, http: aiohttp.ClientSession, server: PublicServer) -> None:
         self.rig, self.channel, self.http, self.server = it, channel, http, server
         self.events: list[dict[str, Any]] = []
-        self.kill: Callable[[], None]
+        self.serving: asyncio.Task[None]
 
     @property
     def url(self) -> str:
@@ -59,6 +60,10 @@ class Office:
     @property
     def ws(self) -> str:
         return f"ws://127.0.0.1:{self.channel.probe_port()}/chat/{CHANNEL}/ws"
+
+    def stop(self) -> None:
+        """Stop the channel, as a pause or a reload does."""
+        self.serving.cancel()
 
     async def until(self, condition: Callable[[], Any], secs: float = 20) -> Any:
         """Wait for what real servers will make true; returns it."""
@@ -264,7 +269,13 @@ async def office(
         stack.push_async_callback(feeds.close)
         blobs = BlobStore(folder)
         context = make_context(
-            it.channel, folder, http, store=it.dedup, blobs=blobs, feeds=ChannelFeeds(feeds, CHANNEL)
+            it.channel,
+            folder,
+            http,
+            store=it.dedup,
+            blobs=blobs,
+            feeds=ChannelFeeds(feeds, CHANNEL),
+            link=media_link(blobs, PUBLIC_URL, time.time),
         )
         channel = ChatChannel(config, context)
         server = PublicServer(
@@ -274,7 +285,8 @@ async def office(
         stack.push_async_callback(server.close, 1.0)
         made = Office(it, channel, http, server)
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        tasks = [group.create_task(job) for job in _jobs(made, feeds)]
+        tasks = [group.create_task(job) for job in (feeds.run(), watch(made), channel.run(it.intake))]
+        made.serving = tasks[-1]
         await made.until(lambda: channel.probe_port() is not None)
         try:
             yield made
@@ -284,10 +296,8 @@ async def office(
                 task.cancel()
 
 
-def _jobs(made: Office, feeds: Feeds) -> list[Coroutine[Any, Any, None]]:
-    async def watch() -> None:
-        async with made.rig.broker.watch("v1.#") as deliveries:
-            async for delivery in deliveries:
-                made.events.append(json.loads(delivery.body))
-
-    return [feeds.run(), made.channel.run(made.rig.intake), watch()]
+async def watch(made: Office) -> None:
+    """Keep all events of the broker."""
+    async with made.rig.broker.watch("v1.#") as deliveries:
+        async for delivery in deliveries:
+            made.events.append(json.loads(delivery.body))
