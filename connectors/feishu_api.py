@@ -1,7 +1,7 @@
 """What Feishu's API answers, and what its error codes mean.
 
-https://open.feishu.cn/document/server-docs/api-call-guide/generic-error-code
 https://open.feishu.cn/document/server-docs/im-v1/message/create
+https://open.feishu.cn/document/uAjLw4CM/ugTN1YjL4UTN24CO1UjN/trouble-shooting/how-to-resolve-error-230001
 https://open.feishu.cn/document/server-docs/api-call-guide/frequency-control
 
 Errors are ``{"code": …, "msg": …}``, mostly with HTTP 400. One table says what each code is to us; what is not in it
@@ -16,57 +16,52 @@ import msgspec
 from msgspec import Struct
 
 from connectors import http
-from connectors.errors import Misconfigured, RecipientGone, Refused, SendError, Throttled, Unreachable
+from connectors.codes import Codes
+from connectors.errors import Misconfigured, Refused, SendError, Throttled, Unreachable
 from connectors.http import Answer
 
 T = TypeVar("T")
 
-TOKEN = frozenset({99991661, 99991663, 99991664, 99991665, 99991668, 99991671, 99991677})
-"""The access token is missing, none (any more) or over; another is fetched and the call repeated once."""
+CODES = Codes(
+    provider="Feishu",
+    token=frozenset({99991661, 99991663, 99991664, 99991665, 99991668, 99991671, 99991677}),
+    slow={99991400: None, 230020: 1.0, 11232: 5.0, 11233: 5.0},  # 230020: too many for one person or group
+    busy=frozenset({230049, 1_000_004, 1_000_005, 2200}),  # 230049: a message with this `uuid` is on its way
+    gone=frozenset({230002, 230013, 230029, 230034, 230038, 230053, 232009}),
+    ours=frozenset({
+        10003, 10012, 10013, 10014, 10015, 99991401, 99991662, 99991672, 99991673, 99991679, 230006, 230027, 234007,
+    }),
+    hints={
+        10003: "check `app_id` and `app_secret`",
+        10014: "check `app_id` and `app_secret`",
+        10015: "check `app_id` and `app_secret`",
+        99991401: "add this gateway's address to the app's IP list",
+        99991662: "the app is disabled; enable it in the admin console",
+        99991672: "add the scope to the app, and publish a version",
+        99991673: "the app is not available; enable it in the admin console",
+        99991679: "add the scope to the app, and publish a version",
+        230001: "see how-to-resolve-error-230001 in Feishu's documentation",
+        230002: "invite the bot to the chat",
+        230006: "switch the bot on in the developer console, and publish a version",
+        230013: "add the person to the app's availability, and publish a version",
+        230018: "the group's settings do not let the bot speak",
+        230027: "add the scope to the app, and publish a version",
+        230029: "the person has resigned",
+        230034: "no such person or chat",
+        230035: "the bot may not speak in this chat",
+        230038: "the person is of another tenant",
+        230053: "the person has switched the bot's messages off",
+        230055: "the file was uploaded as another type",
+        232009: "the group has been dissolved",
+        234007: "switch the bot on in the developer console, and publish a version",
+    },
+)  # fmt: skip
+"""https://open.feishu.cn/document/server-docs/api-call-guide/generic-error-code, and the pages of each call."""
 
-SLOW = {99991400: None, 230020: 1.0, 11232: 5.0, 11233: 5.0}
-"""Code → seconds to wait; None: as the headers say. 230020: too many for one person or group."""
-
-BUSY = frozenset({230049, 1_000_004, 1_000_005, 2200})
-"""230049: a message with this `uuid` is on its way."""
-
-GONE = frozenset({230002, 230013, 230029, 230034, 230038, 230053, 232009})
-"""Not in the chat, out of the app's reach, has resigned, no such receiver, another tenant's, wants none, dissolved."""
-
-OURS = frozenset({
-    10003, 10012, 10013, 10014, 10015, 99991401, 99991662, 99991672, 99991673, 99991679, 230006, 230027, 234007,
-})  # fmt: skip
-"""Our credentials, our scopes, the app's state, or the address we call from (99991401: not in the IP list)."""
-
-HINTS = {
-    10003: "check `app_id` and `app_secret`",
-    10014: "check `app_id` and `app_secret`",
-    10015: "check `app_id` and `app_secret`",
-    99991401: "add this gateway's address to the app's IP list",
-    99991662: "the app is disabled; enable it in the admin console",
-    99991672: "add the scope to the app, and publish a version",
-    99991673: "the app is not available; enable it in the admin console",
-    99991679: "add the scope to the app, and publish a version",
-    230001: "see https://open.feishu.cn/document/uAjLw4CM/ugTN1YjL4UTN24CO1UjN/trouble-shooting/how-to-resolve-error-230001",
-    230002: "invite the bot to the chat",
-    230006: "switch the bot on in the developer console, and publish a version",
-    230013: "add the person to the app's availability, and publish a version",
-    230018: "the group's settings do not let the bot speak",
-    230027: "add the scope to the app, and publish a version",
-    230034: "no such person or chat",
-    230035: "the bot may not speak in this chat",
-    230053: "the person has switched the bot's messages off",
-    230055: "the file was uploaded as another type",
-    234007: "switch the bot on in the developer console, and publish a version",
-}
 DONE = frozenset({"230011", "230110"})
 """What a deletion is told of a message that is gone, such as by a try whose answer got lost."""
 NOT_THERE = frozenset({"231003", "231007"})
 """What is told of a reaction that is gone, or not ours."""
-
-
-class TokenRefused(Misconfigured):
-    """The access token was not accepted."""
 
 
 class Told(Struct, frozen=True):
@@ -95,23 +90,16 @@ def refusal(answer: Answer, hide: tuple[str, ...]) -> SendError | None:
 
 
 def _error(told: Told, answer: Answer, hide: tuple[str, ...]) -> SendError:
-    code, text = told.code, http.shorten(told.msg, hide)
-    hint = HINTS.get(code)
-    message = f"Feishu answered {code}" + (f": {hint}" if hint else "")
-    if code in SLOW or answer.status == 429:
-        slow = Throttled(message, retry_after=SLOW.get(code) or _reset(answer), provider_text=text)
-        slow.provider_code = str(code)
-        return slow
-    kinds: tuple[tuple[frozenset[int], type[SendError]], ...] = (
-        (TOKEN, TokenRefused),
-        (BUSY, Unreachable),
-        (GONE, RecipientGone),
-        (OURS, Misconfigured),
-    )
+    known = CODES.error(told.code, http.shorten(told.msg, hide))
     general = http.refusal(answer, hide=hide)
-    usual = type(general) if isinstance(general, Unreachable | Misconfigured) else Refused
-    kind = next((kind for codes, kind in kinds if code in codes), usual)
-    return kind(message, provider_code=str(code), provider_text=text)
+    if type(known) is Refused and isinstance(general, Unreachable | Misconfigured):  # in no table
+        return type(general)(str(known), provider_code=known.provider_code, provider_text=known.provider_text)
+    if type(known) is Refused and isinstance(general, Throttled):
+        known = Throttled(str(known), provider_text=known.provider_text)
+        known.provider_code = str(told.code)
+    if isinstance(known, Throttled) and known.retry_after is None:
+        known.retry_after = _reset(answer)
+    return known
 
 
 def _reset(answer: Answer) -> float | None:

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from connectors.api import Context
+from connectors.codes import TokenRefused
 from connectors.errors import Misconfigured, SendError
-from connectors.feishu_api import Grant, TokenRefused, refusal, result
+from connectors.feishu_api import Grant, refusal, result
 from connectors.http import ANSWER_BYTES, Answer, call
 from connectors.shared_token import SharedToken
 from normalizer import build

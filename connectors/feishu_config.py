@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import Meta
 from typing_extensions import override
 
-from connectors.api import Capabilities, Remark, Seconds
+from connectors.api import Capabilities, Remark
 from connectors.secrets import Secret
 from connectors.webhook import WebhookConfig
 from normalizer.codecs.feishu_card import CHOICES
@@ -31,7 +31,6 @@ class FeishuConfig(WebhookConfig, frozen=True, kw_only=True):
         card_toast: shown for a moment to whoever presses a button or sends a form; empty shows nothing.
         api_base: ``https://open.feishu.cn``, or ``https://open.larksuite.com`` for Lark; change it for a proxy or a
             test.
-        ack_deadline_secs: answer within this time; Feishu waits for 3 s and then tries again.
     """
 
     app_id: Annotated[str, Meta(min_length=1)]
@@ -40,7 +39,6 @@ class FeishuConfig(WebhookConfig, frozen=True, kw_only=True):
     encrypt_key: Secret | None = None
     card_toast: str = ""
     api_base: Annotated[str, Meta(pattern=r"^https?://")] = "https://open.feishu.cn"
-    ack_deadline_secs: Seconds = 2.5
 
     @override
     def remarks(self, *, shared: bool) -> Iterable[Remark]:
