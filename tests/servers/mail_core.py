@@ -15,7 +15,8 @@ from tests.servers.process import wait_until
 
 OMNIGATE = str(Path(sys.executable).with_name("omnigate"))
 
-UNKNOWN = -32001
+NOT_YET = {-32001, -32012}
+"""What is answered while the command queue is not there: unknown channel, busy."""
 Answer = Callable[[dict[str, Any]], dict[str, Any] | None]
 """From the params of an event to those of the answer to it, if any."""
 
@@ -45,9 +46,9 @@ class Core:
         def answered() -> bool:
             answer.clear()
             answer.update(self.gateway.call("message.send", {"channel": self.channel, **params}))
-            return bool(answer.get("error", {}).get("code") != UNKNOWN)
+            return answer.get("error", {}).get("code") not in NOT_YET
 
-        wait_until(answered, timeout=10, what="a command queue")
+        wait_until(answered, timeout=20, what="a command queue")
         return answer
 
     def wait(self, method: str, count: int = 1, timeout: float = 20) -> list[dict[str, Any]]:
