@@ -13,23 +13,9 @@ import pytest
 from dedup.feeds import Feeds
 from dedup.feeds_embedded import EmbeddedFeeds
 from dedup.feeds_redis import RedisFeeds
+from tests.clocks import Clock
 
 MOST = 300
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 Make = Callable[[], Feeds]

@@ -15,19 +15,7 @@ import pytest
 
 from connectors.errors import Busy
 from gateway.blobs import BlobStore
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.clocks import Clock
 
 
 @pytest.fixture

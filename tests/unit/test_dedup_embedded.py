@@ -10,19 +10,7 @@ import pytest
 
 from dedup.api import Claim, DedupUnavailable, Done, Take
 from dedup.embedded import CONVERSATION_SECS, SWEEP_ROWS, EmbeddedDeduplicator
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.clocks import Clock
 
 
 @pytest.fixture

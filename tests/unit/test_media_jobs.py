@@ -18,22 +18,10 @@ from normalizer.codecs.telegram import TelegramCodec
 from normalizer.model import ChannelRef, MessageRef
 from normalizer.parts import Media
 from normalizer.raw import Event, RawEvent
+from tests.clocks import Clock
 
 TG = ChannelRef(id="tg", type="telegram")
 PAYLOADS = Path(__file__).parents[1] / "payloads" / "telegram"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -13,20 +13,7 @@ from connectors.errors import Busy
 from gateway.quarantine import Quarantine
 from normalizer.model import ChannelRef, Security
 from normalizer.raw import RawEvent
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
+from tests.clocks import Clock
 
 Open = Callable[..., Quarantine]
 

@@ -14,16 +14,7 @@ from connectors.leases import Lease
 from connectors.shared_token import SharedToken
 from dedup.embedded import EmbeddedDeduplicator
 from gateway.state import ChannelState
-
-
-class Clock:
-    """A clock that stands until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clocks import Clock
 
 
 class Issuer:
@@ -38,11 +29,6 @@ class Issuer:
             raise Unreachable("no answer")
         self.given += 1
         return f"token-{self.given}", 7200.0
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -12,20 +12,7 @@ import pytest
 
 from gateway.broker.api import Publication
 from gateway.spool import Row, Spool, SpoolFull, SpoolItem
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
+from tests.clocks import Clock
 
 Open = Callable[..., Spool]
 
