@@ -6,8 +6,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Literal, Self
 
 _CHUNK = 65_536
+Side = Literal["client", "server"]
+"""Who says something."""
 
 
 class TcpProxy:
@@ -29,7 +32,7 @@ class TcpProxy:
         """Connections accepted so far."""
 
     @asynccontextmanager
-    async def serve(self) -> AsyncIterator[TcpProxy]:
+    async def serve(self) -> AsyncIterator[Self]:
         """Listen on a free port (`port`) while the context is open."""
         server = await asyncio.start_server(self._serve_one, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
@@ -71,8 +74,8 @@ class TcpProxy:
             upstream, downstream = await asyncio.open_connection(*self._target)
             with self._owned(downstream):
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(self._pass(reader, downstream))
-                    group.create_task(self._pass(upstream, writer))
+                    group.create_task(self._pass("client", reader, downstream))
+                    group.create_task(self._pass("server", upstream, writer))
 
     @contextlib.contextmanager
     def _owned(self, writer: asyncio.StreamWriter):
@@ -83,10 +86,16 @@ class TcpProxy:
             self._writers.discard(writer)
             writer.transport.abort()
 
-    async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    def passes(self, side: Side, data: bytes) -> bool:
+        """Tell whether what `side` said is passed on; if not, nothing more from it is."""
+        return True
+
+    async def _pass(self, side: Side, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(_CHUNK):
                 await self._open.wait()
+                if not self.passes(side, data):
+                    return
                 target.write(data)
                 await target.drain()
             if target.can_write_eof():
