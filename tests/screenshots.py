@@ -1,4 +1,4 @@
-"""`make screenshots`: the chat widget as people see it, and the agent console; a real conversation on a real gateway."""
+"""`make screenshots`: the chat widget as people see it, and the agent console, with a real gateway behind them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from tests.servers.chat_page import ChatGateway, Visitor, chromium, png
 from tests.servers.gateway import ADMIN_TOKEN
@@ -54,60 +54,66 @@ PICTURES: dict[str, tuple[str, Talk, dict[str, Any]]] = {
 
 def talk(visitor: Visitor, gateway: ChatGateway, said: Talk, *, picture: Path) -> None:
     """Hold the conversation."""
-    sender = {"name": said.name}
+    sender = {"chat": {"name": said.name}}
     visitor.say(said.question)
-    gateway.answer(said.question, parts=[{"type": "text", "format": "markdown", "body": said.answer}], agent=sender)
+    gateway.answer(said.question, parts=[{"type": "text", "format": "markdown", "body": said.answer}], metadata=sender)
     items = [{"id": str(number), "title": title} for number, title in enumerate(said.items)]
     choice = {"type": "choice", "kind": "buttons", "body": said.choice, "items": items}
-    gateway.answer(said.question, parts=[choice], agent=sender)
+    gateway.answer(said.question, parts=[choice], metadata=sender)
     visitor.panel.get_by_role("button", name=said.chosen, exact=True).click()
     visitor.say(said.last)
     visitor.panel.locator("input[type=file]").set_input_files(picture)
     visitor.panel.locator(".mine img").wait_for()
     event = gateway.received(said.last)[0]["params"]
     target = {"channel": "web", "conversation": event["conversation"]["id"]}
-    gateway.process.call("receipt.send", {**target, "message": {"id": event["message"]["id"]}})
+    gateway.process.call("receipt.send", {**target, "message": {"provider_id": event["message"]["provider_id"]}})
+    agents = [{"name": said.name}]
+    gateway.process.call("presence.send", {**target, "status": "online", "agents": agents})
     gateway.process.call("typing.send", target)
     visitor.panel.locator(".typing").wait_for()
     visitor.page.wait_for_timeout(400)
 
 
-def make(folder: Path, browser: Browser, gateway: ChatGateway, picture: Path) -> None:
-    """Take all pictures."""
-    for name, (query, said, options) in PICTURES.items():
-        context = browser.new_context(reduced_motion="reduce", **options)
+def take(name: str, folder: Path, browser: Browser, place: Path) -> None:
+    """Take one picture; for the last, the agent console and a page with the chat closed, too."""
+    query, said, options = PICTURES[name]
+    picture = place / "crack.png"
+    picture.write_bytes(png(640, 400))
+    gateway = ChatGateway(place / name)
+    context = browser.new_context(reduced_motion="reduce", **options)
+    try:
         visitor = Visitor(context.new_page(), gateway.url + query)
         talk(visitor, gateway, said, picture=picture)
         visitor.page.screenshot(path=folder / f"{name}.png")
+        if name == "desktop":
+            console(visitor.page.context.new_page(), gateway, folder / "console.png")
+            visitor.page.keyboard.press("Escape")
+            gateway.answer(said.question, "Done!")
+            visitor.page.locator("omnigate-chat .badge").wait_for()
+            visitor.page.screenshot(path=folder / "closed.png")
+    finally:
         context.close()
-    context = browser.new_context(viewport=DESKTOP)
-    closed = context.new_page()
-    closed.goto(gateway.url)
-    closed.locator("omnigate-chat .launcher").wait_for()
-    closed.screenshot(path=folder / "closed.png")
-    desk = context.new_page()
-    desk.goto(f"{gateway.process.admin_url}/chat")
-    desk.get_by_label("Admin token").fill(ADMIN_TOKEN)
-    desk.keyboard.press("Enter")
-    desk.locator("#log button").first.wait_for()
-    desk.wait_for_timeout(300)
-    desk.screenshot(path=folder / "console.png")
-    context.close()
+        gateway.close()
+
+
+def console(page: Page, gateway: ChatGateway, path: Path) -> None:
+    """Take a picture of the agent console."""
+    page.goto(f"{gateway.process.admin_url}/chat")
+    page.get_by_label("Admin token").fill(ADMIN_TOKEN)
+    page.keyboard.press("Enter")
+    page.locator("#log button").first.wait_for()
+    page.wait_for_timeout(300)
+    page.screenshot(path=path)
+    page.close()
 
 
 def main() -> None:
     """Write the pictures into the folder that is the first argument."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as place:
-        picture = Path(place) / "crack.png"
-        picture.write_bytes(png(640, 400))
-        gateway = ChatGateway(Path(place) / "gateway")
-        try:
-            with chromium() as browser:
-                make(folder, browser, gateway, picture)
-        finally:
-            gateway.close()
+    with tempfile.TemporaryDirectory() as place, chromium() as browser:
+        for name in PICTURES:
+            take(name, folder, browser, Path(place))
     print("\n".join(str(path) for path in sorted(folder.glob("*.png"))))
 
 

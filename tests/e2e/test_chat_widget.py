@@ -168,7 +168,7 @@ def test_restarted_server_takes_what_was_written_meanwhile(
     ada = arrive()
     ada.say("Before the restart")
     ada.sees("Before the restart", "sent")
-    gateway.process.kill9()
+    gateway.process.term()
     ada.say("While it is down")
     ada.sees("While it is down", "waiting")
     gateway.process.restart()

@@ -39,7 +39,7 @@ class View {
     this.said = el("div", { class: "hidden", role: "status" });
     this.jump = el("button", { type: "button", class: "jump", hidden: true, onclick: () => this.bottom() }, t("new"));
     this.uploadBox = el("div", { class: "uploads" });
-    this.text = el("textarea", { rows: "1", "aria-label": t("label"), placeholder: t("write"), enterkeyhint: "send", dir: "auto", oninput: () => this.typed(), onkeydown: (event) => this.key(event), onpaste: (event) => this.files(event.clipboardData?.files, event) });
+    this.text = el("textarea", { rows: "1", "aria-label": t("label"), placeholder: t("write"), enterkeyhint: "send", oninput: () => this.typed(), onkeydown: (event) => this.key(event), onpaste: (event) => this.files(event.clipboardData?.files, event) });
     this.picker = el("input", { type: "file", multiple: true, hidden: true, tabindex: "-1", "aria-hidden": "true", onchange: () => { this.files(this.picker.files); this.picker.value = ""; } });
     this.clip = el("button", { type: "button", "aria-label": t("attach"), title: t("attach"), onclick: () => this.picker.click() }, icon("clip"));
     this.go = el("button", { class: "go", "aria-label": t("send"), title: t("send"), disabled: true }, icon("send"));
@@ -201,7 +201,7 @@ class View {
     queueMicrotask(() => { this.drawing = false; this.draw(); });
   }
   draw() {
-    const near = this.near, list = this.client.list();
+    const near = this.stick !== false, list = this.client.list();
     this.renderState();
     this.renderList(list);
     const { typing, unread } = this.client;
@@ -254,13 +254,16 @@ class View {
     const rows = [];
     const chosen = new Map();
     for (const m of list) for (const part of m.parts || []) if (part.type === "choice_reply" && part.of) chosen.set(part.of, part.item_id);
+    const follows = (message, before) => !!before?.from && !!message?.from && before.from.role === message.from.role && before.from.name === message.from.name && new Date(message.at) - new Date(before.at) < 300000;
     let day = null, before = null;
-    for (const message of list) {
+    for (const [index, message] of list.entries()) {
       const at = message.at ? new Date(message.at) : null;
       if (at && at.toDateString() !== day) { day = at.toDateString(); rows.push({ key: "day:" + day, sign: "", make: () => el("li", { class: "day" }, this.day(at)) }); before = null; }
-      const same = before && before.from && message.from && before.from.role === message.from.role && before.from.name === message.from.name && at - new Date(before.at) < 300000;
-      const sign = [message.revision, message.deleted, message.status, message.error, same, chosen.get(message.id), message.parts?.some((part) => part.media?.url), message.from?.name].join();
-      rows.push({ key: message.id, sign, make: () => this.row(message, at, same, chosen.get(message.id)) });
+      const same = follows(message, before), next = list[index + 1];
+      // Of several in a row the last has the time and the ticks, for the eye.
+      const quiet = follows(next, message) && next.status === message.status && message.status !== "failed" && !message.revision;
+      const sign = [message.revision, message.deleted, message.status, message.error, same, quiet, chosen.get(message.id), message.parts?.some((part) => part.media?.url), message.from?.name].join();
+      rows.push({ key: message.id, sign, make: () => this.row(message, at, same, quiet, chosen.get(message.id)) });
       before = message.ended ? null : message;
     }
     let cursor = this.list.firstChild;
@@ -284,7 +287,7 @@ class View {
     if (at.toDateString() === new Date().toDateString()) return this.t("today");
     return new Intl.DateTimeFormat(this.lang, { weekday: "short", day: "numeric", month: "long" }).format(at);
   }
-  row(message, at, same, chosen) {
+  row(message, at, same, quiet, chosen) {
     if (message.ended) return el("li", { class: "line" }, this.t(message.ended === "visitor" ? "ended_visitor" : "ended_agent"));
     const role = message.from?.role || "agent", mine = role === "visitor", t = this.tx;
     if (role === "system") return el("li", { class: "line" }, message.text || "");
@@ -299,12 +302,13 @@ class View {
       meta = el("div", { class: "meta" }, edited, time, ...(mine && !message.deleted ? [icon(message.status || "sent"), el("span", { class: "hidden" }, t(message.status || "sent"))] : []));
     }
     const by = same ? el("span", { class: "hidden" }, (mine ? t("you") : name) + ": ") : el("div", { class: mine ? "hidden" : "by" }, mine ? t("you") + ": " : name);
-    return el("li", { class: ["m", mine ? "mine" : role, same ? "same" : "", message.status || "", message.deleted ? "gone" : ""].join(" "), "data-id": message.id }, by, bubble, meta);
+    return el("li", { class: ["m", mine ? "mine" : role, same ? "same" : "", quiet ? "quiet" : "", message.status || "", message.deleted ? "gone" : ""].join(" "), "data-id": message.id }, by, bubble, meta);
   }
   get near() { return this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 90; }
-  bottom() { this.stick = true; this.log.scrollTop = this.log.scrollHeight; this.jump.hidden = true; }
+  bottom() { this.stick = true; this.log.scrollTop = this.top = this.log.scrollHeight; this.jump.hidden = true; }
   scrolled() {
-    this.stick = this.near;
+    // What comes late makes the list longer before this is told: only who scrolled upwards has left the end.
+    if (this.near) this.stick = true; else if (this.log.scrollTop < Math.min(this.top, this.log.scrollHeight - this.log.clientHeight) - 90) this.stick = false;
     if (!this.near) return;
     this.jump.hidden = true;
     if (this.isOpen && !document.hidden) this.client.read();
@@ -315,5 +319,5 @@ class View {
     this.draw();
     this.log.scrollTop = scrollTop + this.log.scrollHeight - scrollHeight;
   }
-  arrived() { if (this.isOpen && !this.near) this.jump.hidden = false; }
+  arrived() { if (this.isOpen && !this.stick) this.jump.hidden = false; }
 }

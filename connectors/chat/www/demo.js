@@ -8,7 +8,6 @@ for (const name of ["lang", "theme", "color", "position", "title", "open"]) {
   if (asked.has(name)) widget.dataset[name] = asked.get(name);
 }
 if (asked.has("theme")) document.documentElement.dataset.theme = asked.get("theme");
-if (asked.get("lang") === "ar") document.documentElement.dir = "rtl";
 document.head.append(widget);
 document.getElementById("snippet").textContent = `<script src="${widget.src}" async><\/script>`;
 document.getElementById("open").addEventListener("click", () => window.Omnigate.open());
