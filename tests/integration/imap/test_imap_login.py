@@ -126,6 +126,32 @@ async def test_a_folder_that_is_not_there_is_named(dovecot: Dovecot) -> None:
             await session.open("Rückfragen")
 
 
+@pytest.mark.parametrize(
+    ("options", "ok", "words"),
+    [
+        ({}, True, "the mailbox can be read"),
+        ({"password": Secret("not-the-password")}, False, "does not accept `imap.user` and `imap.password`"),
+        ({"folder": "Nowhere"}, False, "Nowhere"),
+        ({"port": 9}, False, "127.0.0.1"),
+    ],
+)
+async def test_a_check_says_whether_the_mailbox_can_be_read(
+    dovecot: Dovecot,
+    tmp_path: Path,
+    http: aiohttp.ClientSession,
+    store: EmbeddedDeduplicator,
+    options: dict[str, Any],
+    ok: Any,
+    words: str,
+) -> None:
+    context = make_context(ChannelRef(id="m", type="email"), tmp_path, http, store=store)
+    told = await EmailChannel(EmailConfig(imap=imap(dovecot, **options)), context).probe()
+    (check,) = told["checks"]
+    assert (check.name, check.ok) == ("imap", ok)
+    assert words in check.detail
+    assert "not-the-password" not in str(told)
+
+
 async def test_mail_is_read_with_access_tokens(
     make_dovecot: Callable[..., Dovecot], tokens: TokenServer, tmp_path: Path
 ) -> None:
