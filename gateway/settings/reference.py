@@ -39,7 +39,9 @@ INTRO = """\
 | `messages.schema.json`, `asyncapi.json` | what stands on RabbitMQ, for consumers |
 
 Which file: `--config FILE`, else `$OMNIGATE_CONFIG`, else `config/omnigate.toml`. `omnigate check` reports every
-problem with file and path; `omnigate check --try CHANNEL FILE` shows what a payload would become.
+problem with file and path, `omnigate check --online` asks the providers and mail servers as well, and
+`omnigate check --try CHANNEL FILE` shows what a payload would become. Mail has five examples: `email-mx` (an MX of your
+own), `email-forwarding`, `email-gmail`, `email-microsoft365`, `email-dovecot` (a mailbox, or LMTP).
 
 - **TOML**, [1.0](https://toml.io/en/v1.0.0). Units are in the names (`_secs`, `_bytes`). Unknown keys are errors.
 - **`include = ["channels/*.toml"]`**: files or patterns, relative to the file that says so, in order of their names.
