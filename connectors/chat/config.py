@@ -101,7 +101,7 @@ class ChatConfig(ChannelConfig, frozen=True, kw_only=True):
     """
 
     listen: Listen
-    public_url: Annotated[str, Meta(pattern=r"^wss?://[^/\s]+$")] | None = None
+    public_url: Annotated[str, Meta(pattern=r"^wss?://[^/\s]+/?$")] | None = None
     origins: tuple[str, ...] = ()
     tls_cert: str | None = None
     tls_key: str | None = None

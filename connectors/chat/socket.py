@@ -21,6 +21,7 @@ from normalizer.rpc import Request, RpcError
 HELLO_SECS = 10.0
 WRITE_SECS = 15.0
 """How long a client may take to read what is under way to it."""
+CLOSE_SECS = 2.0
 FAULTS_MAX = 10
 """Frames in a row that are no request."""
 REFUSALS_MAX = 100
@@ -60,7 +61,7 @@ class Socket:
         except* _Over as exc:
             first = exc.exceptions[0]
             if isinstance(first, _Over):
-                await self._ws.close(first.code, str(first))
+                await self._close(first.code, str(first))
 
     async def dismiss(self, after_ms: int) -> None:
         """Send the client elsewhere."""
@@ -69,7 +70,15 @@ class Socket:
                 await self._ws.send(fleeting("reconnect", after_ms=after_ms, reason="restart"), text=True)
         except (TimeoutError, ConnectionClosed):
             pass
-        await self._ws.close(CloseCode.SERVICE_RESTART, "restart")
+        await self._close(CloseCode.SERVICE_RESTART, "restart")
+
+    async def _close(self, code: CloseCode, reason: str) -> None:
+        """Close; a client that reads nothing does not read this either, and is cut off."""
+        try:
+            async with asyncio.timeout(CLOSE_SECS):
+                await self._ws.close(code, reason)
+        except TimeoutError:
+            self._ws.transport.abort()
 
     async def _read(self, group: asyncio.TaskGroup) -> None:
         try:

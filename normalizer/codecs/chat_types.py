@@ -13,13 +13,13 @@ from msgspec import Meta, Raw, Struct, field
 from normalizer.model import Address
 from normalizer.parts import AnyPart, Base, Media
 
-ID = r"^(?!msg_)[A-Za-z0-9_.:-]{1,64}$"
+ID = r"^(?!msg_)[A-Za-z0-9_.:-]{1,64}\Z"
 """A message's id, as a client may choose it; those of the company's messages begin with ``msg_``."""
 OURS = "msg_"
 SEQ_MAX = 2**53 - 1
 
 ChosenId = Annotated[str, Meta(pattern=ID)]
-AnyId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+AnyId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}\Z")]
 Seq = Annotated[int, Meta(ge=0, le=SEQ_MAX)]
 Line = Annotated[str, Meta(max_length=300)]
 Link = Annotated[str, Meta(max_length=2000)]
@@ -175,7 +175,7 @@ class History(Said, frozen=True, kw_only=True):
 class Transcript(Said, frozen=True, kw_only=True):
     """`transcript`."""
 
-    email: Annotated[str, Meta(max_length=254, pattern=r"^[^@\s<>,;]+@[^@\s<>,;]+$")] | None = None
+    email: Annotated[str, Meta(max_length=254, pattern=r"^[^@\s<>,;]+@[^@\s<>,;]+\Z")] | None = None
 
 
 class Close(Said, frozen=True, kw_only=True):

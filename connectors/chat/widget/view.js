@@ -305,10 +305,10 @@ class View {
     return el("li", { class: ["m", mine ? "mine" : role, same ? "same" : "", quiet ? "quiet" : "", message.status || "", message.deleted ? "gone" : ""].join(" "), "data-id": message.id }, by, bubble, meta);
   }
   get near() { return this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 90; }
-  bottom() { this.stick = true; this.log.scrollTop = this.top = this.log.scrollHeight; this.jump.hidden = true; }
+  bottom() { this.stick = true; this.log.scrollTop = this.log.scrollHeight; this.top = this.log.scrollTop; this.jump.hidden = true; }
   scrolled() {
     // What comes late makes the list longer before this is told: only who scrolled upwards has left the end.
-    if (this.near) this.stick = true; else if (this.log.scrollTop < Math.min(this.top, this.log.scrollHeight - this.log.clientHeight) - 90) this.stick = false;
+    if (this.near) this.stick = true; else if (this.log.scrollTop < this.top - 90) this.stick = false;
     if (!this.near) return;
     this.jump.hidden = true;
     if (this.isOpen && !document.hidden) this.client.read();
