@@ -59,7 +59,7 @@ function take(event) {
   known.items.push({ event, text: said(event), kind: event.method === "message.received" ? "in" : "note" });
   known.items.splice(0, known.items.length - KEPT);
   current ||= id;
-  if (id === current) chosen = known.items.at(-1);
+  if (id === current && (known.items.at(-1).kind === "in" || !chosen)) chosen = known.items.at(-1);
 }
 function said({ method, params }) {
   if (method !== "message.received") return method + (params.status ? ": " + params.status : "");
@@ -70,7 +70,7 @@ function said({ method, params }) {
 function draw() {
   $("none").hidden = conversations.size > 0;
   $("list").replaceChildren(...[...conversations.values()].reverse().map((one) => {
-    const button = node("button", undefined, { type: "button", onclick: () => { current = one.id; chosen = one.items.at(-1); draw(); } });
+    const button = node("button", undefined, { type: "button", onclick: () => { current = one.id; chosen = one.items.findLast((item) => item.kind === "in") || one.items.at(-1); draw(); } });
     const last = one.items.filter((item) => item.kind !== "note").at(-1);
     button.append(node("b", one.name || one.channel), node("span", last ? last.text : ""));
     if (one.id === current) button.setAttribute("aria-current", "true");
