@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -300,3 +302,12 @@ def test_console_shows_the_message_and_answers_it(arrive: Callable[..., Visitor]
     desk.get_by_label("Answer").fill("I am")
     desk.keyboard.press("Enter")
     ada.sees("I am", "agent")
+
+
+def test_console_shows_nothing_without_the_token(gateway: ChatGateway) -> None:
+    url = f"{gateway.process.admin_url}/api/events?history=1"
+    for headers in ({}, {"Authorization": "Bearer wrong"}):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10)
+        with refused.value as answer:
+            assert answer.code == 401
