@@ -86,9 +86,12 @@ class Bridge:
 
         def add(slots: Slots) -> Slots:
             nonlocal fresh
-            fresh = find(slots, held.message) is None
+            there = find(slots, held.message)
+            fresh = there is None
+            if there is not None:
+                return put(slots, replace(there, tries=there.tries + 1))
             kept = tuple(one for one in slots if one.until + KEEP_SECS > now)
-            return (*kept, slot) if fresh and len(kept) < SLOTS_MAX else slots
+            return (*kept, slot) if len(kept) < SLOTS_MAX else slots
 
         try:
             async with asyncio.timeout(OPEN_SECS):
@@ -182,16 +185,25 @@ class Hold:
         self._bridge, self._held, self._until, self._connected, self.fresh = bridge, held, until, connected, fresh
         self._body: bytes | None = None
 
-    async def drop(self) -> None:
-        """Give the slot up, because the delivery was not accepted, or there is nothing to wait for."""
+    async def drop(self) -> bool:
+        """Give the slot up, because the delivery was not accepted, or there is nothing to wait for.
+
+        Returns whether it is given up: a slot that another try has found is left to it. Of two tries at the same
+        instant one makes the slot and the other may be the one whose message is accepted.
+        """
+        dropped = self.fresh
 
         def remove(slots: Slots) -> Slots:
-            return tuple(slot for slot in slots if slot.message != self._held.message or slot.state == "taken")
+            nonlocal dropped
+            slot = find(slots, self._held.message)
+            dropped = slot is None or slot.tries == 1
+            return tuple(one for one in slots if one is not slot) if dropped else slots
 
         if self.fresh:
             with suppress(TimeoutError, StateUnavailable):
                 async with asyncio.timeout(LAST_SECS):
                     await self._bridge.change(self._held.conversation, remove)
+        return dropped
 
     async def wait(self) -> bytes | None:
         """Return the reply, or None once the deadline has come without one, or somebody else ended the wait."""

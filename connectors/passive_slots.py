@@ -36,6 +36,7 @@ class Slot(Struct, frozen=True, kw_only=True, array_like=True):
         until: seconds since the epoch, by the clock of the holder; only for forgetting it.
         by: our id of the message that is the reply (`Outbound.id`).
         body: the reply, complete.
+        tries: deliveries of the message that have found the slot, the first among them.
     """
 
     message: str
@@ -45,6 +46,7 @@ class Slot(Struct, frozen=True, kw_only=True, array_like=True):
     state: Literal["waiting", "answered", "taken", "closed"] = "waiting"
     by: str = ""
     body: bytes = b""
+    tries: int = 1
 
 
 Slots = tuple[Slot, ...]

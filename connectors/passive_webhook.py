@@ -78,11 +78,10 @@ class PassiveConnector(WebhookConnector[P]):
         except BaseException:
             await hold.drop()
             raise
-        if receipt is Receipt.ACCEPTED or (receipt is Receipt.DUPLICATE and not hold.fresh):
-            body = await hold.wait()
-            return self.accepted if body is None else Reply(body=body, content_type=self.passive_type)
-        await hold.drop()
-        return self.accepted
+        if receipt is not Receipt.ACCEPTED and await hold.drop():
+            return self.accepted
+        body = await hold.wait()
+        return self.accepted if body is None else Reply(body=body, content_type=self.passive_type)
 
     @override
     async def send(self, message: Outbound) -> Sent:

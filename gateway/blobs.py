@@ -112,8 +112,13 @@ class BlobStore(Blobs):
                 that judge a file by it.
             query: decoded; `TYPE` and `NAME` in it are as they were given to `sign`.
         """
-        digest, expires = path.strip("/").partition("/")[0], query.get(_EXPIRES, "")
-        if not _DIGEST.fullmatch(digest) or not re.fullmatch(r"[0-9]{1,15}", expires):
+        (digest, _, name), expires = path.strip("/").partition("/"), query.get(_EXPIRES, "")
+        if (
+            not _DIGEST.fullmatch(digest)
+            or name in {".", ".."}
+            or "/" in name
+            or not re.fullmatch(r"[0-9]{1,15}", expires)
+        ):
             return None
         given = query.get(_SIGNATURE, "").encode("utf-8", "surrogatepass")
         if not hmac.compare_digest(self._signature(digest, query).encode(), given):

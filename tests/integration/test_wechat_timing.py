@@ -120,7 +120,7 @@ async def test_held_requests_take_no_place_in_the_pipeline(tmp_path: Path, monke
         for person in range(1, people + 1):
             held.append(group.create_task(lab.deliver(lab.text(person, person))))
             if person % 5 == 0:
-                await asyncio.sleep(0.02)  # not more than 10 at once before they are durable
+                await lab.until(lambda upto=person: len(lab.received) >= upto)  # not more than 10 at once before then
         await lab.until(lambda: len(lab.received) == people)
         assert lab.nodes[0].core.gate.taken == 0
 

@@ -84,10 +84,18 @@ class Office:
         pipeline = Pipeline()
         channel = EmailChannel(config, self.context(name))
         self.tasks[name] = task = self.group.create_task(channel.run(pipeline))
-        await asyncio.sleep(0.02)
-        if task.done():
-            raise RuntimeError(f"channel {name} did not start")
+        async with asyncio.timeout(20):
+            while self._doors(name) < (config.smtp is not None) + (config.lmtp is not None):
+                if task.done():
+                    raise RuntimeError(f"channel {name} did not start")
+                await asyncio.sleep(0.005)
         return pipeline
+
+    def _doors(self, name: str) -> int:
+        """Count the listeners at which a channel takes mail."""
+        found = [one for one in self.hub.values() if isinstance(one, Listener)]
+        members = [member for one in found for member in one._members if str(member) == f"channel {name!r}"]
+        return sum(member.group is not None for member in members)
 
     def context(self, name: str) -> Context:
         channel, data = ChannelRef(id=name, type="email"), self.folder.with_name("data")
