@@ -256,13 +256,28 @@ def feeds_of(folder: Path, redis_url: str | None) -> Feeds:
 
 @asynccontextmanager
 async def office(
-    folder: Path, *, redis_url: str | None = None, broker_url: str = "embedded:", **options: Any
+    folder: Path,
+    *,
+    redis_url: str | None = None,
+    broker_url: str = "embedded:",
+    when_down: str = "unchecked",
+    lease: float = 30.0,
+    **options: Any,
 ) -> AsyncIterator[Office]:
     """Open a node; two on one folder are two workers of it, two on one Redis two nodes."""
     config = ChatConfig(**{**OPTIONS, **options})
     async with AsyncExitStack() as stack:
         it = await stack.enter_async_context(
-            rig(folder, kind="chat", channel=CHANNEL, codec=ChatCodec(), redis_url=redis_url, broker_url=broker_url)
+            rig(
+                folder,
+                kind="chat",
+                channel=CHANNEL,
+                codec=ChatCodec(),
+                redis_url=redis_url,
+                broker_url=broker_url,
+                when_down=when_down,
+                lease=lease,
+            )
         )
         http = await stack.enter_async_context(aiohttp.ClientSession())
         feeds = feeds_of(folder, redis_url)
