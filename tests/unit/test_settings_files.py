@@ -70,7 +70,7 @@ def test_the_default_configuration_is_sound_on_a_fresh_clone() -> None:
     loaded = load(Path("config/omnigate.toml"))
 
     assert loaded.warnings == ()
-    assert {channel.kind for channel in loaded.settings.channels.values()} == {"telegram", "email", "webhook"}
+    assert {channel.kind for channel in loaded.settings.channels.values()} == {"telegram", "email", "webhook", "chat"}
     assert loaded.settings.broker.url == loaded.settings.dedup.url == "embedded:"
 
 
@@ -147,7 +147,7 @@ def test_a_damaged_file_never_raises_anything_else(data: st.DataObject, name: st
 def test_every_example_is_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, example: Path) -> None:
     text = example.read_text(encoding="utf-8")
     for variable in re.findall(r'"env:(\w+)"', text):
-        monkeypatch.setenv(variable, "a-secret-of-the-tests")
+        monkeypatch.setenv(variable, "a-secret-of-the-tests-0123456789")
     if "/etc/omnigate/tls/" in text:
         text = text.replace("/etc/omnigate/tls/", f"{tmp_path}/")
         issued = trustme.CA().issue_cert("mx.shop.example")
