@@ -39,6 +39,9 @@ from normalizer.raw import RawEvent, Wire
 VERIFICATION, PRESSED = "url_verification", "card.action.trigger"
 HANDSHAKE_MAX = 4096
 """A handshake is small; larger deliveries without a signature are not even decrypted."""
+RETRIES_SECS = 8 * 3600.0
+"""How old a signature may be. Feishu repeats an event up to 6 h later and does not say whether it signs anew: a shorter
+window might refuse the last try for good, while a replay within this one is only a duplicate to the dedup store."""
 PAGES_MAX = 20
 TOLD_MAX = 10_000
 """People remembered as told of; beyond it the one told of longest ago is told of again, as a duplicate."""
@@ -106,7 +109,7 @@ class FeishuConnector(WebhookConnector[FeishuConfig]):
         if not delivery.headers.get(SIGNATURE) and len(delivery.body) <= HANDSHAKE_MAX:
             return self._shaken(delivery.body, self._crypto)
         self._crypto.check(delivery.headers, delivery.body)
-        check_timestamp(delivery.headers.get(TIMESTAMP), self._clock())
+        check_timestamp(delivery.headers.get(TIMESTAMP), self._clock(), max_age_secs=RETRIES_SECS)
         return _SIGNED
 
     def _shaken(self, body: bytes, crypto: Crypto) -> Security:

@@ -32,6 +32,7 @@ T = TypeVar("T")
 
 PREFIX = "sha256:"
 KEY_BYTES = 32
+_ADDRESS = re.compile(r"([0-9a-f]{64})(?:/(?!\.\.?$)[^/]+)?")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _TEMPORARY = ".new-"
 _EXPIRES, _SIGNATURE = "expires", "signature"
@@ -112,14 +113,10 @@ class BlobStore(Blobs):
                 that judge a file by it.
             query: decoded; `TYPE` and `NAME` in it are as they were given to `sign`.
         """
-        (digest, _, name), expires = path.strip("/").partition("/"), query.get(_EXPIRES, "")
-        if (
-            not _DIGEST.fullmatch(digest)
-            or name in {".", ".."}
-            or "/" in name
-            or not re.fullmatch(r"[0-9]{1,15}", expires)
-        ):
+        found, expires = _ADDRESS.fullmatch(path.strip("/")), query.get(_EXPIRES, "")
+        if found is None or not re.fullmatch(r"[0-9]{1,15}", expires):
             return None
+        digest = found[1]
         given = query.get(_SIGNATURE, "").encode("utf-8", "surrogatepass")
         if not hmac.compare_digest(self._signature(digest, query).encode(), given):
             return None

@@ -137,7 +137,9 @@ class Simulator(ABC, Generic[C]):
         signs_body: the proof covers the body, so a body that was changed must be refused.
         tail: what the contract suite appends to a body to change it; no blank where the proof covers what is sealed in
             the body, and not the blanks around it.
-        signs_time: the proof covers a time, so a delivery that was signed an hour ago must be refused.
+        signs_time: the proof covers a time, so a delivery that was signed `window_secs` ago must be refused.
+        window_secs: beyond the connector's replay window; an hour, unless the provider may repeat later than that
+            what it signed once.
         knows_nonce: the proof covers neither body nor more than a nonce, so the connector must remember it and refuse
             it with another body.
         pulled: deliveries carry nothing but the news that something happened; what it was is pulled from the cloud
@@ -160,6 +162,7 @@ class Simulator(ABC, Generic[C]):
     signs_body: ClassVar[bool] = True
     tail: ClassVar[bytes] = b" "
     signs_time: ClassVar[bool] = False
+    window_secs: ClassVar[float] = 3600.0
     knows_nonce: ClassVar[bool] = False
     pulled: ClassVar[bool] = False
     idle: ClassVar[frozenset[str]] = frozenset()

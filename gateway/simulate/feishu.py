@@ -128,6 +128,7 @@ class FeishuSimulator(Simulator[FeishuConfig]):
 
     contents: ClassVar = (*_CONTENT, "old")
     signs_time: ClassVar = True
+    window_secs: ClassVar = 8 * 3600.0 + 60.0
 
     @override
     def delivery(self, items: Sequence[Item]) -> Request:

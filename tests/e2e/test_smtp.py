@@ -234,6 +234,7 @@ def test_mails_made_to_hurt_cost_bounded_time_and_memory_and_hold_up_nobody(make
     smtp = f'listen = "127.0.0.1:{port}", settle_secs = 0, max_recipients = 100'
     channel = f'[channels.mail]\nkind = "email"\naddresses = ["*@shop.example"]\nsmtp = {{ {smtp} }}\n'
     gateway = make_gateway(channels=channel)
+    first_client(port).quit()
     assert send(port, mail("first", "first")) == 250
     process = psutil.Process(gateway.pid)
     resident, took = process.memory_info().rss, {}
