@@ -78,5 +78,5 @@ screenshots: $(READY) ## pictures of the chat widget and the agent console, into
 .PHONY: clean
 clean: ## remove what was built and installed; data in var/ stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist .coverage
-	rm -rf tests/bench/peers/node_modules
+	rm -rf tests/bench/peers/node_modules tests/bench/peers/haraka/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
