@@ -282,7 +282,8 @@ async def test_a_mail_is_taken_also_when_the_guard_cannot_remember_it(tmp_path: 
         backstop = guard(EmbeddedDeduplicator(tmp_path / "dedup.db"))
         letter = Mail(body=mail("Precedence: bulk\r\n"), sender="", peer="192.0.2.7", helo="x", tls="")
 
-        assert await Inbox(context, core, Trust(TrustConfig()), backstop, EmailCodec()).deliver(letter, []) is Outcome.ACCEPTED
+        inbox = Inbox(context, core, Trust(TrustConfig()), backstop, EmailCodec())
+        assert await inbox.deliver(letter, []) is Outcome.ACCEPTED
 
 
 async def test_a_third_party_does_not_say_who_reads_the_next_answer(tmp_path: Path) -> None:

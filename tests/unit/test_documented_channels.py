@@ -42,7 +42,8 @@ def secret(shape: Any, value: str) -> Any:
 def test_every_rule_names_a_test_that_exists() -> None:
     rules = CONNECTORS.partition("## Rules")[2].partition("\n## ")[0]
     folder = ROOT / "tests" / "contract"
-    source = "".join((folder / f"test_channel_{part}.py").read_text() for part in ("kinds", "security", "capabilities", "identity", "doctor"))
+    parts = ("kinds", "security", "capabilities", "identity", "doctor")
+    source = "".join((folder / f"test_channel_{part}.py").read_text() for part in parts)
     named = re.findall(r"`(test_\w+)`", rules)
 
     assert len(named) >= 12
