@@ -259,6 +259,10 @@ async def test_keys_of_tokens_can_be_changed(tmp_path: Path) -> None:
         "no token",
         "",
     ],
+    ids=(
+        *("other key", "expired", "too long", "no end", "end is no time", "not yet", "nobody", "empty", "long name"),
+        *("unsigned", "other kind of key", "other algorithm", "no token", "nothing"),
+    ),
 )
 async def test_a_token_of_the_site_that_is_wrong_is_refused(club: Office, token: str) -> None:
     assert await refused(club, jwt=token) == "jwt"
