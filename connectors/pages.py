@@ -35,6 +35,16 @@ class PageConnector(Connector, Protocol):
 
 
 @runtime_checkable
+class Visited(Protocol):
+    """A connector whose clients stay connected, and are counted (`gateway_chat_sessions`)."""
+
+    @property
+    def visitors(self) -> int:
+        """How many are here, in this process."""
+        ...
+
+
+@runtime_checkable
 class Dismissible(Protocol):
     """A connector whose clients stay connected, and can go to another node."""
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import structlog
 
+from connectors.pages import Visited
 from gateway import logs, telemetry
 from gateway.channels import Channels
 from gateway.control import Control
@@ -198,6 +199,11 @@ class App:
             telemetry.IN_FLIGHT.set(self.core.gate.taken)
             telemetry.BROKER_UP.set(self.core.broker.ready)
             telemetry.DEDUP_UP.set(self.core.pipeline.dedup_ok)
+            for running in self.channels.all():
+                if isinstance(running.connector, Visited):
+                    telemetry.CHAT_SESSIONS.labels(running.channel.id, running.channel.kind).set(
+                        running.connector.visitors
+                    )
             await asyncio.sleep(GAUGE_SECS)
 
 

@@ -123,6 +123,11 @@ class ChatChannel:
         """How many clients are connected to this process, by transport."""
         return {"ws": len(self._member.clients), "poll": self._web.polls}
 
+    @property
+    def visitors(self) -> int:
+        """See `Visited`."""
+        return sum(self.sessions.values())
+
     def probe_port(self) -> int | None:
         """Return the port of the WebSocket; None while it is not open."""
         return self._listener.port if self._listener is not None else None
