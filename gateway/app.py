@@ -283,5 +283,9 @@ def _end_with_parent(app: App) -> None:
 
 def _banner(settings: Settings, public: PublicServer) -> None:
     lines = [f"  deliveries  http://{public.address}/c/<channel>", f"  console     http://{settings.admin.listen}/"]
-    lines += [f"  channel     {channel.id} ({channel.kind})" for channel in settings.channels.values()]
+    for channel in settings.channels.values():
+        lines.append(f"  channel     {channel.id} ({channel.kind})")
+        if getattr(channel.options, "demo", False):
+            lines.append(f"  try it      http://{public.address}/chat/{channel.id}/")
+            lines.append(f"  answer it   http://{settings.admin.listen}/chat")
     print("\n".join(["Omnigate is up. Ctrl-C stops it.", *lines]), file=sys.stderr)  # noqa: T201
