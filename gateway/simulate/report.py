@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import ceil
 
@@ -87,16 +87,17 @@ class Bar:
         self._bar.update(self._task, completed=report.sent, description=text)
 
 
-def summarize(report: Report) -> str:
-    """Render the report: words on a terminal, JSON elsewhere."""
+def summarize(report: Report, extra: Mapping[str, int] | None = None) -> str:
+    """Render the report, with `extra` counts: words on a terminal, JSON elsewhere."""
     per_second = report.sent / report.seconds if report.seconds else 0.0
     latency = report.latency_ms()
     statuses = {str(status or "none"): count for status, count in sorted(report.statuses.items())}
     if not sys.stdout.isatty():
         data = {name: getattr(report, name) for name in ("sent", "accepted", "retried", "failed")}
         more = {"seconds": round(report.seconds, 3), "per_second": round(per_second, 1), "statuses": statuses}
-        return msgspec.json.encode({**data, **more, "latency_ms": latency}).decode()
+        return msgspec.json.encode({**data, **(extra or {}), **more, "latency_ms": latency}).decode()
     counts = f"{report.sent} sent, {report.accepted} accepted, {report.retried} retried, {report.failed} failed"
+    counts += "".join(f", {count} {name}" for name, count in (extra or {}).items())
     lines = [
         f"{counts} in {report.seconds:.1f} s ({per_second:.0f}/s)",
         "answers: " + ", ".join(f"{count} x {status}" for status, count in statuses.items()),
