@@ -105,6 +105,7 @@ async def test_killed_at_every_stage_of_a_fetch_every_mail_arrives_once(
     assert Counter(await subjects(rabbit_url)) == Counter(f"Question {number}" for number in range(sent))
 
 
+@pytest.mark.timeout(300)
 async def test_five_thousand_waiting_mails_arrive_once_in_bounded_memory(
     dovecot: Dovecot, make_gateway: Callable[..., GatewayProcess], rabbit_url: str
 ) -> None:
@@ -117,7 +118,7 @@ async def test_five_thousand_waiting_mails_arrive_once_in_bounded_memory(
     gateway = await asyncio.to_thread(
         lambda: make_gateway(channels=channel(dovecot.port), broker=rabbit_url, env={"IMAP_PASSWORD": PASSWORD})
     )
-    await until(lambda: gateway.total("gateway_published_messages_total", channel="box") >= 5_000, 110)
+    await until(lambda: gateway.total("gateway_published_messages_total", channel="box") >= 5_000, 260)
     await until(lambda: all(flags(dovecot)), 10)
     assert memory(gateway, "VmHWM") - before < 32 * MIB
     assert Counter(await subjects(rabbit_url)) == Counter(f"Question {number}" for number in range(5_000))
