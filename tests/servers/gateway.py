@@ -11,12 +11,14 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.servers.process import Process, free_port
+from tests.servers.process import Process, free_port, open_ports, wait_until
 
 _COMMAND = str(Path(sys.executable).with_name("omnigate"))
+_LISTEN = re.compile(r'listen(?:_tls)?\s*=\s*"127\.0\.0\.1:(\d+)"')
 _SAMPLE = re.compile(r"^(?P<name>\w+)(?:\{(?P<labels>[^}]*)\})? (?P<value>\S+)$")
 TELEGRAM_SECRET = "a-secret-token-of-the-tests"
 ADMIN_TOKEN = "an-admin-token-of-the-tests"
@@ -82,9 +84,12 @@ class GatewayProcess:
         return self._running().pid
 
     def start(self, timeout: float = 30) -> GatewayProcess:
-        """Start it and wait until `/readyz` says 200."""
+        """Start it and wait until `/readyz` says 200, and a moment for its channels to open their ports."""
         self._process = self.launch()
         self._process.wait_until(self.ready, timeout=timeout, what="gateway ready")
+        ports = {int(port) for port in _LISTEN.findall(self.config.read_text())}
+        with suppress(TimeoutError):  # of a channel that cannot: its test looks at that itself
+            wait_until(lambda: ports <= open_ports(), timeout=5, what="the channels listen")
         return self
 
     restart = start

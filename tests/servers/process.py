@@ -73,6 +73,12 @@ def listening(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def open_ports() -> set[int]:
+    """List the TCP ports on which anybody listens, without connecting: a connection counts against limits."""
+    rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    return {int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A"}  # TCP_LISTEN
+
+
 class Process:
     """A child in a process group of its own; SIGKILL reaches the whole group, also when the test run is killed."""
 
