@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
+from typing_extensions import override
 
 from connectors.addresses import parse_networks
-from connectors.api import ChannelConfig, Positive, Seconds
+from connectors.api import ChannelConfig, Positive, Remark, Seconds
 from connectors.chat.site_keys import KEY_BYTES, Key, read_key, read_key_set
 from connectors.secrets import Secret
 
@@ -148,6 +150,24 @@ class ChatConfig(ChannelConfig, frozen=True, kw_only=True):
         if self.text_max * 4 > self.message_max_bytes:
             raise ValueError("`message_max_bytes` must be at least four times `text_max`")
         parse_networks(self.trusted_proxies)
+
+    @property
+    def port_options(self) -> tuple[object, ...]:
+        """What channels that share `listen` must have in common."""
+        return (
+            *(self.listen, self.tls_cert, self.tls_key, self.max_connections, self.max_connections_per_ip),
+            *(self.ping_secs, self.compression),
+        )
+
+    @override
+    def remarks(self, *, shared: bool) -> Iterable[Remark]:
+        """See `ChannelConfig.remarks`."""
+        if shared and self.token_key is None:
+            message = "is not set, and the dedup store is shared: each node signs with a key of its own"
+            hint = "a visitor who comes to another node begins anew; make one with: openssl rand -hex 32"
+            yield Remark("token_key", message, hint)
+        if "*" in self.origins:
+            yield Remark("origins", "lets every page of the web open this chat", "name the pages of your site")
 
     @property
     def token_keys(self) -> tuple[Secret, ...]:

@@ -110,7 +110,7 @@ class Listener:
     def __init__(self, config: ChatConfig) -> None:
         """Nothing is opened yet."""
         self.lock = asyncio.Lock()
-        self._shared = _shared(config)
+        self._shared = config.port_options
         self._config = config
         self._members: dict[str, Member] = {}
         self._server: Server | None = None
@@ -131,7 +131,7 @@ class Listener:
     async def join(self, member: Member) -> None:
         """Add a channel, opening the port for the first; raises `Misconfigured`."""
         async with self.lock:
-            if self._members and _shared(member.config) != self._shared:
+            if self._members and member.config.port_options != self._shared:
                 raise Misconfigured(
                     f"the chat channels listening on {self._config.listen} must have the same TLS, `max_connections`,"
                     " `max_connections_per_ip`, `ping_secs` and `compression`"
@@ -164,7 +164,7 @@ class Listener:
         return server
 
     def _configure(self, config: ChatConfig) -> None:
-        self._config, self._shared = config, _shared(config)
+        self._config, self._shared = config, config.port_options
         self._places = Places(config.max_connections, config.max_connections_per_ip)
 
     async def _open(self, config: ChatConfig) -> Server:
@@ -248,14 +248,6 @@ def remote_of(connection: ServerConnection, request: Request, member: Member) ->
 
 def _subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
     return SUBPROTOCOL if SUBPROTOCOL in offered else None
-
-
-def _shared(config: ChatConfig) -> tuple[object, ...]:
-    """Return what channels on one port must have in common."""
-    return (
-        *(config.listen, config.tls_cert, config.tls_key, config.max_connections, config.max_connections_per_ip),
-        *(config.ping_secs, config.compression),
-    )
 
 
 def _tls(config: ChatConfig) -> ssl.SSLContext | None:

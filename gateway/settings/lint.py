@@ -82,13 +82,14 @@ def has_password(url: str) -> bool:
 class _Listener(Struct, frozen=True):
     """Something that listens: channels of one `owner` (a kind) may share it, when they agree on its `options`.
 
-    `key` is the option with the address, within the table at `path`.
+    `key` is the option with the address, within the table at `path`. `options` are the whole table, unless that says
+    which of it are the port's (`port_options`).
     """
 
     owner: str
     path: str
     address: str
-    options: Struct | None = None
+    options: object = None
     key: str = "listen"
 
     @property
@@ -133,7 +134,7 @@ def _inside(kind: str, options: Struct, path: str) -> Iterator[_Listener]:
     for item in fields(options):
         value: Any = getattr(options, item.name)
         if item.name.partition("_")[0] == "listen" and isinstance(value, str) and value:
-            yield _Listener(kind, path, value, options, item.encode_name)
+            yield _Listener(kind, path, value, getattr(options, "port_options", options), item.encode_name)
         elif isinstance(value, Struct):
             yield from _inside(kind, value, f"{path}.{item.encode_name}")
 
