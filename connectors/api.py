@@ -14,6 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from connectors.capabilities import Capabilities as Capabilities  # noqa: PLC0414 -- part of this contract
 from connectors.feeds import NO_FEEDS, Feeds
 from connectors.report import Report, unheard
+from connectors.speech import Deaf, Speech
 from connectors.stores import Blobs as Blobs  # noqa: PLC0414 -- part of this contract, as the next two
 from connectors.stores import LinkMaker as LinkMaker  # noqa: PLC0414
 from connectors.stores import State as State  # noqa: PLC0414
@@ -21,7 +22,7 @@ from normalizer.codecs.api import Codec
 from normalizer.methods import Params
 from normalizer.model import ChannelRef
 from normalizer.parts import Media
-from normalizer.raw import Outbound, RawEvent
+from normalizer.raw import Event, Outbound, RawEvent
 
 
 class Receipt(Enum):
@@ -139,6 +140,11 @@ class Fetched(Struct, frozen=True, kw_only=True):
     name: str | None = None
 
 
+async def untold(_: Event) -> bool:
+    """Tell nobody: outside a gateway."""
+    return True
+
+
 class Context(Struct, frozen=True, kw_only=True):
     """Shared resources, owned by the gateway and injected.
 
@@ -155,6 +161,9 @@ class Context(Struct, frozen=True, kw_only=True):
         feeds: lists that all workers and nodes append to and follow.
         report: tells that a part of the channel is in trouble, or well again (`channel.status`).
         url: where providers reach this channel, by `[http] public_url`; empty where that is not configured.
+        speech: speech to text.
+        primary: of the processes of this node, this one holds what only one may hold (telephone calls).
+        publish: tells an event that no delivery brought; true once it is durable.
     """
 
     channel: ChannelRef
@@ -169,6 +178,9 @@ class Context(Struct, frozen=True, kw_only=True):
     refused: Callable[[str], None] = lambda _: None
     report: Report = unheard
     url: str = ""
+    speech: Speech = Deaf()
+    primary: bool = True
+    publish: Callable[[Event], Awaitable[bool]] = untold
 
 
 class Connector(Protocol):

@@ -8,26 +8,22 @@ from pathlib import Path
 
 import structlog
 
-from connectors.api import Connector, Context, HttpConnector, MediaSource
+from connectors.api import HttpConnector, MediaSource
 from connectors.pages import Dismissible, PageConnector
 from connectors.registry import load as load_kinds
-from connectors.report import Report
-from gateway import telemetry
 from gateway.core import Core
 from gateway.doctor.marks import Marks
-from gateway.feeds import ChannelFeeds
 from gateway.intake import Intake
 from gateway.mediafetch import Source
 from gateway.order import PATIENCE_SECS, Precedence, Statuses
-from gateway.outbound import Extras, Outbound
 from gateway.running import Running, Trouble
 from gateway.settings.diff import Changes
 from gateway.settings.model import Channel, Settings
-from gateway.state import ChannelState
 from gateway.status import status_event
 from gateway.supervisor import Supervisor
 from gateway.web.public import Endpoint
-from normalizer.model import ChannelRef
+from gateway.wiring import context_of, sender_of
+from normalizer.raw import Event
 
 log = structlog.get_logger(__name__)
 
@@ -180,7 +176,10 @@ class Channels:
                 trouble = None if reason is None else Trouble(reason, down, expires_at)
                 self.note(running, component, trouble)
 
-        context = self._context(channel, report)
+        async def publish(event: Event) -> bool:
+            return bool(built) and await built[0].intake.publish(event)
+
+        context = context_of(core, channel, report=report, publish=publish, primary=self._sends)
         connector = load_kinds()[channel.kind].build(options, context)
         statuses = Statuses(context.state, keep_secs=options.dedup_window_secs or core.settings.dedup.window_secs)
         intake = Intake(
@@ -203,45 +202,9 @@ class Channels:
         )
         self._generation += 1
         service = f"channel:{channel.id}:{self._generation}"
-        sender = self._sender(channel, connector, intake, statuses) if self._sends else None
+        sender = sender_of(core, channel, connector, intake, statuses) if self._sends else None
         built.append(Running(channel=channel, connector=connector, intake=intake, service=service, sender=sender))
         return built[0]
-
-    def _context(self, channel: Channel, report: Report) -> Context:
-        core, options = self._core, channel.options
-        return Context(
-            channel=ChannelRef(id=channel.id, type=channel.kind, account=options.account, labels=options.labels),
-            log=structlog.get_logger("connectors").bind(channel=channel.id),
-            http=core.http,
-            blobs=core.blobs,
-            data_dir=core.data_dir,
-            hub=core.hub,
-            state=ChannelState(core.dedup, channel.id),
-            link=core.link,
-            feeds=ChannelFeeds(core.feeds, channel.id),
-            refused=telemetry.Meters(channel.id, channel.kind).refused,
-            report=report,
-            url=f"{public.rstrip('/')}/c/{channel.id}" if (public := core.settings.http.public_url) else "",
-        )
-
-    def _sender(self, channel: Channel, connector: Connector, intake: Intake, statuses: Statuses) -> Outbound:
-        core = self._core
-        return Outbound(
-            channel=channel,
-            connector=connector,
-            broker=core.broker,
-            dedup=core.dedup,
-            intake=intake,
-            extras=Extras(
-                keep_secs=core.settings.dedup.window_secs,
-                drain_secs=core.settings.gateway.drain_secs,
-                strict=core.settings.dedup.when_down == "refuse",
-                blobs=core.blobs,
-                journal=core.journal,
-                statuses=statuses,
-                link=core.link,
-            ),
-        )
 
     async def _launch(self, running: Running) -> None:
         if self._mark(running.channel.id).exists():

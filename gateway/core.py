@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 
 from connectors.api import LinkMaker
+from connectors.speech import Deaf, Speech
 from dedup.api import Deduplicator
 from dedup.embedded import EmbeddedDeduplicator
 from dedup.feeds import Feeds
@@ -36,6 +37,7 @@ class Core:
 
     Attributes:
         on_media_stored: told of every media item of a customer's that was stored, in the primary; set it before `run`.
+        speech: speech to text for connectors; set it before channels start.
     """
 
     settings: Settings
@@ -50,6 +52,7 @@ class Core:
     link: LinkMaker
     media: MediaJobs
     on_media_stored: StoredHook = staticmethod(nobody)
+    speech: Speech = Deaf()
     http: aiohttp.ClientSession
     pipeline: Pipeline
     drain: Drain

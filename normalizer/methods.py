@@ -6,12 +6,13 @@ The JSON Schema, the AsyncAPI document and `omnigate call` are generated from th
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
-
-from msgspec import Struct
+from typing import Literal
 
 from normalizer import model
+from normalizer.call_requests import CALL_REQUESTS
+from normalizer.calls import CALL_NOTIFICATIONS
 from normalizer.model import Address, EventParams, MessageRef
+from normalizer.params import Params as Params  # noqa: PLC0414 -- part of this module, where most look for it
 from normalizer.parts import AnyPart, Media
 
 NOTIFICATIONS: dict[str, type[EventParams]] = {
@@ -36,26 +37,11 @@ NOTIFICATIONS: dict[str, type[EventParams]] = {
     "conversation.referral": model.ActivityParams,
     "media.stored": model.MediaParams,
     "media.failed": model.MediaParams,
-    "call.offered": model.CallParams,
-    "call.ringing": model.CallParams,
-    "call.answered": model.CallParams,
-    "call.held": model.CallParams,
-    "call.resumed": model.CallParams,
-    "call.transferred": model.CallParams,
-    "call.dtmf": model.CallParams,
-    "call.ended": model.CallParams,
-    "call.recording.ready": model.CallParams,
-    "call.voicemail": model.CallParams,
-    "call.transcript.partial": model.CallParams,
-    "call.transcript.final": model.CallParams,
+    **CALL_NOTIFICATIONS,
     "channel.status": model.ChannelStatusParams,
     "channel.ledger": model.LedgerParams,
 }
 """Method name → type of its params."""
-
-
-class Params(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Base of request params: a misspelt option is an error, not a silent default."""
 
 
 class NoParams(Params, frozen=True, kw_only=True):
@@ -182,14 +168,6 @@ class MediaGetParams(Params, frozen=True, kw_only=True):
     media: Media
 
 
-class CallRequestParams(Params, frozen=True, kw_only=True):
-    """`call.*`."""
-
-    channel: str
-    call_id: str | None = None
-    data: dict[str, Any] = {}
-
-
 class QuarantineParams(Params, frozen=True, kw_only=True):
     """`quarantine.list|redrive|discard`: no `ids` means all."""
 
@@ -207,10 +185,7 @@ REQUESTS: dict[str, type[Params]] = {
     "presence.send": PresenceParams,
     "conversation.end": EndParams,
     "media.get": MediaGetParams,
-    **{
-        f"call.{verb}": CallRequestParams
-        for verb in ("originate", "answer", "hangup", "hold", "resume", "transfer", "send_dtmf", "play", "record")
-    },
+    **CALL_REQUESTS,
     "channel.list": NoParams,
     "channel.get": ChannelParams,
     "channel.capabilities": ChannelParams,

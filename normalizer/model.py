@@ -269,11 +269,3 @@ class MediaParams(EventParams, frozen=True, kw_only=True):
     media: Media
     message: MessageRef | None = None
     at: datetime
-
-
-class CallParams(EventParams, frozen=True, kw_only=True):
-    """`call.*`: the SIP package fills `data`."""
-
-    call_id: str
-    at: datetime
-    data: dict[str, Any] = {}

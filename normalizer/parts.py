@@ -15,8 +15,25 @@ class Base(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Defaults of every model type: immutable, absent fields omitted, unknown fields ignored."""
 
 
+class Word(Base, frozen=True, kw_only=True):
+    """A recognised word; `confidence` is 0 to 1."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+    confidence: float | None = None
+
+
 class Segment(Base, frozen=True, kw_only=True):
-    """A stretch of recognised speech; times are milliseconds from the start of the recording."""
+    """A stretch of recognised speech; times are milliseconds from the start of the recording, or from the answer.
+
+    Attributes:
+        speaker: whose voice, where it is known (``caller``, ``gateway``).
+        channel: of the recording, from 0.
+        confidence: mean of the words', 0 to 1.
+        words: one by one; absent where a segment was rewritten (numerals, masked digits) or is a partial.
+        stable: false for a partial, which may still change.
+    """
 
     start_ms: int
     end_ms: int
@@ -24,6 +41,7 @@ class Segment(Base, frozen=True, kw_only=True):
     speaker: str | None = None
     channel: int | None = None
     confidence: float | None = None
+    words: tuple[Word, ...] = ()
     stable: bool = True
 
 
