@@ -25,8 +25,12 @@ CONTACTS = {
     "unsubscribe": "contact.opted_out",
     "SCAN": "conversation.referral",
     "user_enter_tempsession": "conversation.started",
+    "kf_close_session": "conversation.ended",
 }
 """Events about the person and not about a message."""
+
+SESSIONS = {"kf_create_session": "session_accepted", "kf_switch_session": "session_transferred"}
+"""What employees who answer in WeChat's own customer service did, in the words of `wecom-kf`."""
 
 REPORTS = frozenset({"TEMPLATESENDJOBFINISH", "MASSSENDJOBFINISH"})
 """What became of messages we sent; their `MsgID` names the message."""
@@ -48,6 +52,9 @@ def event_of(frame: Frame) -> Event:
         return _contact(frame, CONTACTS[name])
     if name in REPORTS:
         return _report(frame)
+    if name in SESSIONS:
+        args = {one: text(frame.fields, one) for one in _ACCOUNTS if text(frame.fields, one)}
+        return frame.received([p.System(event=SESSIONS[name], args=args)], window=None, automatic=True)
     read = _READ.get(name)
     parts = [p.Unsupported(provider_type=f"event:{name}")] if read is None else read(frame.fields)
     window = WINDOW if name in ANSWERABLE else None
@@ -56,7 +63,11 @@ def event_of(frame: Frame) -> Event:
 
 def _contact(frame: Frame, method: str) -> Event:
     scene = text(frame.fields, "EventKey").removeprefix(SCENE) or text(frame.fields, "SessionFrom")
-    referral = Referral(source="qr", ref=scene) if scene and method != "conversation.started" else None
+    referral = (
+        Referral(source="qr", ref=scene)
+        if scene and method not in {"conversation.started", "conversation.ended"}
+        else None
+    )
     return build.event(
         frame.raw,
         method,
@@ -68,6 +79,7 @@ def _contact(frame: Frame, method: str) -> Event:
         at=frame.sent_at or frame.raw.received_at,
         sender=frame.sender,
         referral=referral,
+        reason="ended by an employee" if method == "conversation.ended" else None,
         metadata=extras(frame.fields),
     )
 
@@ -96,6 +108,7 @@ def _report(frame: Frame) -> Event:
     )
 
 
+_ACCOUNTS = ("KfAccount", "FromKfAccount", "ToKfAccount")
 _READ = {"CLICK": wechat_menu.click, "VIEW": wechat_menu.view, **wechat_menu.READ}
 _CHOSEN = frozenset(_READ) - wechat_menu.UNASKED
 """What a person did on purpose, for somebody to answer; the rest is `auto_generated`."""
