@@ -73,10 +73,14 @@ class PostOffice:
         return EmailChannel(self.config(room, **options), context)
 
     async def start(self, channel: EmailChannel) -> Inbox:
-        """Run a channel."""
+        """Run a channel, and wait until it receives, if it does at all."""
         inbox = Inbox(channel)
-        self._tasks.append(asyncio.get_running_loop().create_task(channel.run(inbox)))
-        await asyncio.sleep(0.02)
+        task = asyncio.get_running_loop().create_task(channel.run(inbox))
+        self._tasks.append(task)
+        async with asyncio.timeout(20):
+            while not any(getattr(one, "port", 0) for one in self.hub.values()) and channel._config.smtp is not None:
+                assert not task.done(), "the channel ended"
+                await asyncio.sleep(0.005)
         return inbox
 
     @property

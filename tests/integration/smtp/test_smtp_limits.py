@@ -118,7 +118,9 @@ async def test_a_client_that_hangs_up_during_delivery_does_not_break_it_off(offi
         await pipeline.arrived.wait()
     await asyncio.sleep(0.05)
     pipeline.open.set()
-    await asyncio.sleep(0.05)
+    async with asyncio.timeout(20):
+        while not pipeline.taken:
+            await asyncio.sleep(0.01)
 
     assert len(pipeline.taken) == 1
 
