@@ -197,7 +197,7 @@ async def test_one_address_cannot_take_all_connections(office: Office) -> None:
             assert (await third.hear()).startswith("421 4.7.0")
             assert await third.hear() == ""
         await first.ask("QUIT")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await first.reader.read()
         async with office.raw() as again:
             assert (await again.hear()).startswith("220")
