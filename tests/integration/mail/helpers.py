@@ -78,10 +78,16 @@ class PostOffice:
         task = asyncio.get_running_loop().create_task(channel.run(inbox))
         self._tasks.append(task)
         async with asyncio.timeout(20):
-            while not any(getattr(one, "port", 0) for one in self.hub.values()) and channel._config.smtp is not None:
+            while channel._config.smtp is not None and not self._listens():
                 assert not task.done(), "the channel ended"
                 await asyncio.sleep(0.005)
         return inbox
+
+    def _listens(self) -> bool:
+        try:
+            return bool(self.port)
+        except (KeyError, RuntimeError):  # no listener yet, or one without a socket
+            return False
 
     @property
     def port(self) -> int:
