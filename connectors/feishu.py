@@ -21,7 +21,7 @@ from connectors.errors import SendError, Unauthorized
 from connectors.feishu_api import DONE, NOT_THERE, Bot, Listed, Making, Operator, result
 from connectors.feishu_client import FeishuClient
 from connectors.feishu_config import CAPABILITIES, FeishuConfig
-from connectors.feishu_crypto import SIGNATURE, TIMESTAMP, Crypto, sealed_in
+from connectors.feishu_crypto import CARD_DIGITS, SIGNATURE, TIMESTAMP, Crypto, check_card, sealed_in
 from connectors.feishu_media import download, upload
 from connectors.feishu_probe import told
 from connectors.http import Answer
@@ -60,6 +60,12 @@ class _Peek(Struct, frozen=True):
     challenge: str = ""
     token: str | None = None
     header: _Head | None = None
+    open_message_id: str = ""
+
+    @property
+    def old_card(self) -> bool:
+        """Whether it is the older callback of a card, whose `token` is for updating it and proves nothing."""
+        return self.header is None and not self.type and bool(self.open_message_id)
 
     @property
     def given(self) -> str | None:
@@ -103,6 +109,8 @@ class FeishuConnector(WebhookConnector[FeishuConfig]):
     @override
     def verify(self, delivery: Delivery) -> Security:
         """Prove a delivery; the handshake is not signed, and proved by the token in what is encrypted."""
+        if len(delivery.headers.get(SIGNATURE, "")) == CARD_DIGITS:
+            return self._pressed(delivery)
         if self._crypto is None:
             check_token(_peek(delivery.body).given, self._token)
             return _TOKEN
@@ -110,6 +118,14 @@ class FeishuConnector(WebhookConnector[FeishuConfig]):
             return self._shaken(delivery.body, self._crypto)
         self._crypto.check(delivery.headers, delivery.body)
         check_timestamp(delivery.headers.get(TIMESTAMP), self._clock(), max_age_secs=RETRIES_SECS)
+        return _SIGNED
+
+    def _pressed(self, delivery: Delivery) -> Security:
+        """Prove an older callback of a card; nothing else is signed so."""
+        check_card(delivery.headers, self._token, delivery.body)
+        check_timestamp(delivery.headers.get(TIMESTAMP), self._clock(), max_age_secs=RETRIES_SECS)
+        if not _peek(self._opened(delivery.body)).old_card:
+            raise Unauthorized("only older callbacks of cards are signed with the verification token")
         return _SIGNED
 
     def _shaken(self, body: bytes, crypto: Crypto) -> Security:

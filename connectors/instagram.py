@@ -27,12 +27,24 @@ class InstagramConfig(MessagingConfig, frozen=True, kw_only=True):
 
     Attributes:
         ig_user_id: of our professional account, as webhooks name it (``entry.id``).
+        page_id: the same, in the word of `messenger`; one of the two is needed.
         api_base: where the API is. This one is for tokens of Instagram Login; with the token of a linked page it is
             ``https://graph.facebook.com``.
     """
 
-    ig_user_id: Annotated[str, Meta(pattern=r"^\d{1,32}$")]
+    ig_user_id: Annotated[str, Meta(pattern=r"^\d{1,32}$")] | None = None
+    page_id: Annotated[str, Meta(pattern=r"^\d{1,32}$")] | None = None
     api_base: Annotated[str, Meta(pattern=r"^https?://")] = "https://graph.instagram.com"
+
+    def __post_init__(self) -> None:
+        """Check that the account is named once."""
+        if (self.ig_user_id is None) == (self.page_id is None):
+            raise ValueError("one of `ig_user_id` and `page_id` is needed, and both mean the account")
+
+    @property
+    def own_id(self) -> str:
+        """The account's id."""
+        return self.ig_user_id or self.page_id or ""
 
 
 CAPABILITIES = capabilities(
@@ -51,7 +63,7 @@ class InstagramConnector(MessagingConnector[InstagramConfig]):
 
     def __init__(self, config: InstagramConfig, context: Context, **options: Any) -> None:
         """Read for the channel's account; `options` are those of `MetaConnector`."""
-        super().__init__(config, context, config.ig_user_id, **options)
+        super().__init__(config, context, config.own_id, **options)
         self.codec = MessagingCodec(INSTAGRAM, self.account, app_id=config.app_id, place=self.siblings.place)
 
     @override

@@ -73,7 +73,7 @@ class SlackConnector(WebhookConnector[SlackConfig]):
     ) -> None:
         """Take the keys."""
         super().__init__(config, context)
-        self._token, self._secret, self._clock = config.token.reveal(), config.signing_secret.reveal(), clock
+        self._token, self._secret, self._clock = config.bot_token.reveal(), config.signing_secret.reveal(), clock
         self.hide = (self._token, self._secret)
         self.codec = SlackCodec()
         self._user: str | None = None

@@ -41,9 +41,9 @@ HINTS = {
     "not_in_channel": "invite the bot to the channel (/invite)",
     "channel_not_found": "the bot must be a member of private channels",
     "missing_scope": "add the scope to the app and install it again",
-    "invalid_auth": "check `token`",
-    "token_revoked": "install the app again and set `token`",
-    "account_inactive": "install the app again and set `token`",
+    "invalid_auth": "check `bot_token`",
+    "token_revoked": "install the app again and set `bot_token`",
+    "account_inactive": "install the app again and set `bot_token`",
 }
 DONE = frozenset({"message_not_found", "already_reacted", "no_reaction", "file_deleted", "file_not_found"})
 """What a deletion or a reaction is told that was done before, such as by a try whose answer got lost."""

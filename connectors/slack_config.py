@@ -20,12 +20,12 @@ class SlackConfig(WebhookConfig, frozen=True, kw_only=True):
     """Options of a `slack` channel: one app in one workspace.
 
     Attributes:
-        token: the bot's token (``xoxb-…``), from the app's page "OAuth & Permissions".
+        bot_token: the bot's token (``xoxb-…``), from the app's page "OAuth & Permissions".
         signing_secret: from the app's page "Basic Information"; signs every delivery.
         api_base: where the Web API is; change it for a proxy or a test.
     """
 
-    token: Secret
+    bot_token: Secret
     signing_secret: Secret
     api_base: Annotated[str, Meta(pattern=r"^https?://")] = "https://slack.com/api"
 

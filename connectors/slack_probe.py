@@ -33,5 +33,5 @@ def told(answer: Answer) -> dict[str, Any]:
 def _scopes(missing: list[str]) -> Check:
     if not missing:
         return Check(name="scopes", ok=True, detail="the token has every scope this channel uses")
-    hint = "add them to the app under OAuth & Permissions, install it again, and set `token`"
+    hint = "add them to the app under OAuth & Permissions, install it again, and set `bot_token`"
     return Check(name="scopes", ok=False, detail=f"the token lacks {', '.join(missing)}", hint=hint)

@@ -27,7 +27,9 @@ class TwilioConfig(PassiveConfig, frozen=True, kw_only=True):
         api_secret: of the API key.
         sender: our number (``+49…``), short code or name, for SMS and, with its prefix, for other channels.
         whatsapp_sender: our number on WhatsApp, where it is another.
-        messaging_service_sid: ``MG…``: the service chooses the sender; it goes before `sender`.
+        messaging_service_sid: ``MG…``: the service chooses the sender; it goes before `sender`. Without one of the
+            three a channel receives, and answers as TwiML (`passive_secs`); what goes by the API must name its sender
+            (`metadata.twilio.from`).
         url: the channel's URL exactly as it is entered at Twilio, for its signature covers it; by default
             `[http] public_url` with ``/c/<channel>``. Without both it is read from the proxy's headers.
         status_callback: ask Twilio to tell at that URL what becomes of each message.
@@ -52,8 +54,6 @@ class TwilioConfig(PassiveConfig, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check what one option says about another."""
-        if not (self.sender or self.whatsapp_sender or self.messaging_service_sid):
-            raise ValueError("one of `sender`, `whatsapp_sender` and `messaging_service_sid` is needed")
         if (self.api_key is None) != (self.api_secret is None):
             raise ValueError("`api_key` and `api_secret` belong together")
 

@@ -67,10 +67,13 @@ def _fields(delivery: Delivery) -> str:
 
 
 def _targets(delivery: Delivery, url: str) -> Iterator[str]:
-    """Name the URL with and without its port: what stands at Twilio may have either."""
+    """Name the URLs that may stand at Twilio, each with and without its port."""
     _, question, query = delivery.url.partition("?")
-    base = url.rstrip("/") + (f"/{delivery.path}" if delivery.path else "") if url else _asked(delivery)
-    whole = base + question + query
+    for base in [url.rstrip("/") + (f"/{delivery.path}" if delivery.path else "")] if url else _asked(delivery):
+        yield from _spellings(base + question + query)
+
+
+def _spellings(whole: str) -> Iterator[str]:
     yield whole
     try:
         parts = urlsplit(whole)
@@ -84,9 +87,9 @@ def _targets(delivery: Delivery, url: str) -> Iterator[str]:
         yield parts._replace(netloc=host).geturl()
 
 
-def _asked(delivery: Delivery) -> str:
-    """Read the URL from the request: a proxy in front ends TLS, so https is what Twilio was told."""
+def _asked(delivery: Delivery) -> list[str]:
+    """Read the URL from the request; without a word about TLS there is a proxy in front that ends it, or none."""
     headers = delivery.headers
     host = headers.get("x-forwarded-host", headers.get("host", "")).partition(",")[0].strip()
-    scheme = headers.get("x-forwarded-proto", "https").partition(",")[0].strip()
-    return f"{scheme}://{host}{delivery.url.partition('?')[0]}"
+    told = headers.get("x-forwarded-proto", "").partition(",")[0].strip()
+    return [f"{scheme}://{host}{delivery.url.partition('?')[0]}" for scheme in ((told,) if told else ("https", "http"))]

@@ -59,7 +59,7 @@ class WechatConfig(PassiveConfig, frozen=True, kw_only=True):
 CAPABILITIES = Capabilities(
     receives=(
         "message.received", "message.status", "contact.opted_in", "contact.opted_out", "contact.identified",
-        "conversation.started", "conversation.referral",
+        "conversation.started", "conversation.ended", "conversation.referral",
     ),
     parts=SENDABLE,
     requests=REQUESTS,

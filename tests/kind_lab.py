@@ -122,7 +122,7 @@ def events(channel: Any, taken: list[RawEvent]) -> list[Event]:
     return [one for raw in taken for one in channel.codec.decode(raw) if isinstance(one, Event)]
 
 
-async def until(condition: Callable[[], Any], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.005)

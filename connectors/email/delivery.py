@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from connectors.api import Context, Receipt, Sink
 from connectors.email.backstop import Backstop
+from connectors.email.indexes import Indexes
 from connectors.email.trust import Origin, Trust
 from connectors.errors import Busy, StateUnavailable
 from normalizer.codecs.email import EmailCodec, StoredPart, stored
@@ -62,6 +63,7 @@ class Inbox:
         """
         self._context, self._sink, self._trust, self._backstop = context, sink, trust, backstop
         self._codec = codec
+        self._indexes = Indexes(context.state, context.log)
 
     @override
     def __str__(self) -> str:
@@ -120,6 +122,8 @@ class Inbox:
             "raw_ref": raw_ref or await self._context.blobs.put(body),
             "stored": stored(await self._store(body)),
         }
+        if begun_by := await self._indexes.begun_by(body):
+            known["begun_by"] = begun_by
         return RawEvent(
             channel=self._context.channel,
             kind="email",

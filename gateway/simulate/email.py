@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import make_msgid, parseaddr
-from itertools import cycle
 from pathlib import Path
 from typing import Annotated
 
@@ -57,7 +56,7 @@ class Written:
     """What is written.
 
     Attributes:
-        count: how many mails.
+        count: how many mails; with `kind` "all" and with `eml`, of each.
         kind: what sort of mails; "all" is each in turn. The sorts are named below.
         sender: who writes; its address is the envelope sender, too, except of reports and automatic mails.
         to: recipients; by default an address of the channel.
@@ -121,17 +120,21 @@ def mails(
     if wanted.eml:
         yield from _files(wanted, to)
     else:
-        kinds = cycle(name for name in KINDS if name != "malformed") if wanted.kind == ALL else cycle([wanted.kind])
-        for number in range(1, wanted.count + 1):
-            yield _mail(next(kinds), _letter(wanted, to[0], number, clock()), wanted, to)
+        kinds = _kinds(wanted)
+        for number in range(wanted.count * len(kinds)):
+            yield _mail(kinds[number % len(kinds)], _letter(wanted, to[0], number + 1, clock()), wanted, to)
     if wanted.malformed:
         yield _mail("malformed", _letter(wanted, to[0], 0, clock()), Written(), to)
 
 
 def expected(wanted: Written) -> int:
     """Count the mails, without duplicates; raises `Unreadable`."""
-    each = len(_listed(wanted.eml)) if wanted.eml else 1
+    each = len(_listed(wanted.eml)) if wanted.eml else len(_kinds(wanted))
     return each * wanted.count + wanted.malformed
+
+
+def _kinds(wanted: Written) -> list[str]:
+    return [name for name in KINDS if name != "malformed"] if wanted.kind == ALL else [wanted.kind]
 
 
 def _letter(wanted: Written, to: str, number: int, now: float) -> Letter:

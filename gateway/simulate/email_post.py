@@ -8,7 +8,8 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import islice
+from typing import Annotated, Any, Literal
 
 from aiosmtplib import (
     SMTP,
@@ -19,10 +20,12 @@ from aiosmtplib import (
     SMTPResponseException,
     SMTPServerDisconnected,
 )
+from cyclopts import Parameter
 from typing_extensions import override
 
 from gateway.simulate.email import DOMAIN, Mail
 from gateway.simulate.report import Report
+from gateway.simulate.traffic import REORDER_WINDOW
 
 FIRST_PAUSE_SECS, LONGEST_PAUSE_SECS = 0.5, 10.0
 CLOSING = 421
@@ -56,6 +59,7 @@ class Pace:
         connections: at the same time, each with one mail after the other.
         attempts: of one mail before it is given up, after 4yz and lost connections.
         duplicates: how often each mail is sent again although it was accepted; 0.1 is one in ten.
+        reorder: let neighbouring mails change places.
         timeout_secs: how long to wait for an answer.
     """
 
@@ -63,6 +67,7 @@ class Pace:
     connections: int = 1
     attempts: int = 8
     duplicates: float = 0.0
+    reorder: Annotated[bool, Parameter(negative=())] = False
     timeout_secs: float = 60.0
 
 
@@ -110,13 +115,21 @@ async def deliver(
 
 
 def _copies(server: Server, mails: Iterable[Mail], pace: Pace) -> Iterator[Mail]:
-    for mail in mails:
-        whole, share = divmod(max(pace.duplicates, 0.0), 1)
-        for _ in range(1 + int(whole) + (random.random() < share)):
-            if server.lmtp:  # one answer to read
-                yield from (Mail(name=mail.name, sender=mail.sender, to=(one,), body=mail.body) for one in mail.to)
-            else:
-                yield mail
+    source = iter(mails)
+    while window := list(islice(source, REORDER_WINDOW if pace.reorder else 1)):
+        copies = [copy for one in window for copy in _repeated(server, one, pace)]
+        if pace.reorder:
+            random.shuffle(copies)
+        yield from copies
+
+
+def _repeated(server: Server, mail: Mail, pace: Pace) -> Iterator[Mail]:
+    whole, share = divmod(max(pace.duplicates, 0.0), 1)
+    for _ in range(1 + int(whole) + (random.random() < share)):
+        if server.lmtp:  # one answer to read
+            yield from (Mail(name=mail.name, sender=mail.sender, to=(one,), body=mail.body) for one in mail.to)
+        else:
+            yield mail
 
 
 class Lane:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from connectors.feishu_config import FeishuConfig
-from connectors.feishu_crypto import Crypto
+from connectors.feishu_crypto import Crypto, card_signature
 from gateway.simulate.api import Handshake, Item, Request, Simulator, json_post
 from gateway.simulate.feishu_cloud import FeishuCloud
 
@@ -83,6 +83,27 @@ def _pressed(item: Item, **action: Any) -> Event:
     return "card.action.trigger", {**told, "action": {"tag": "button", **action}, "context": where}
 
 
+def _old_press(item: Item) -> dict[str, Any]:
+    who = _ids(item)
+    return {
+        "open_id": who["open_id"],
+        "user_id": who["user_id"],
+        "open_message_id": "om_simulated_card",
+        "open_chat_id": f"oc_simulated{item.person:08d}",
+        "tenant_key": TENANT,
+        "token": f"c-{item.number}",
+        "action": {"value": {"id": "yes", "title": "Yes"}, "tag": "button"},
+    }
+
+
+def _is_old_press(body: bytes) -> bool:
+    try:
+        told = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return False
+    return isinstance(told, dict) and "open_message_id" in told and "action" in told
+
+
 def _chat(item: Item, kind: str, chat: str) -> Event:
     return kind, {"chat_id": chat, "operator_id": _ids(item), "operator_tenant_key": TENANT}
 
@@ -126,16 +147,18 @@ _CONTENT: dict[str, Callable[[Item], Event]] = {
 class FeishuSimulator(Simulator[FeishuConfig]):
     """One event or callback per delivery; with an Encrypt Key the signature covers a time and the encrypted body."""
 
-    contents: ClassVar = (*_CONTENT, "old")
+    contents: ClassVar = (*_CONTENT, "old", "old-press")
     signs_time: ClassVar = True
     window_secs: ClassVar = 8 * 3600.0 + 60.0
 
     @override
     def delivery(self, items: Sequence[Item]) -> Request:
-        """Write an event of schema 2.0, or a message of 1.0 (``old``)."""
+        """Write an event of schema 2.0, a message of 1.0 (``old``), or an older callback of a card (``old-press``)."""
         (item,) = items
         if item.content == "old":
             return json_post(self._old(item))
+        if item.content == "old-press":
+            return json_post(_old_press(item))
         kind, event = _CONTENT[item.content](item)
         header = {
             "event_id": f"simulated-{item.number}",
@@ -172,15 +195,21 @@ class FeishuSimulator(Simulator[FeishuConfig]):
     @override
     def sign(self, request: Request, now: float) -> Request:
         """Encrypt the body and sign it; without an Encrypt Key write the Verification Token into it."""
-        if self.options.encrypt_key is None:
-            return replace(request, body=self._named(request.body))
-        crypto = Crypto(self.options.encrypt_key.reveal())
-        body = msgspec.json.encode({"encrypt": crypto.encrypt(request.body)})
         timestamp, nonce = str(int(now)), secrets.token_hex(8)
+        body, crypto = request.body, None
+        if self.options.encrypt_key is not None:
+            crypto = Crypto(self.options.encrypt_key.reveal())
+            body = msgspec.json.encode({"encrypt": crypto.encrypt(body)})
+        if _is_old_press(request.body):
+            signature = card_signature(self.options.verification_token.reveal(), timestamp, nonce, body)
+        elif crypto is not None:
+            signature = crypto.signature(timestamp, nonce, body)
+        else:
+            return replace(request, body=self._named(body))
         proof = {
             "X-Lark-Request-Timestamp": timestamp,
             "X-Lark-Request-Nonce": nonce,
-            "X-Lark-Signature": crypto.signature(timestamp, nonce, body).hex(),
+            "X-Lark-Signature": signature.hex(),
         }
         return replace(request, body=body).adding(headers=proof)
 

@@ -29,7 +29,7 @@ class InstagramSimulator(MessagingSimulator[InstagramConfig]):
 
     @override
     def account(self) -> str:
-        return self.options.ig_user_id
+        return self.options.own_id
 
 
 class InstagramCloud(MessagingCloud):

@@ -60,7 +60,7 @@ class SlackCloud(Cloud):
             return None
         if not call.bearer:
             return json_answer({"ok": False, "error": "not_authed"})
-        known = call.bearer == self.options.token.reveal()
+        known = call.bearer == self.options.bot_token.reveal()
         return None if known else json_answer({"ok": False, "error": "invalid_auth"})
 
     @override

@@ -14,6 +14,8 @@ what it stored, so that decoding needs no storage and gives the same result at e
     reference of the mail as received.
 ``stored``
     what was stored of `derived`, as `stored` writes it.
+``begun_by``
+    Message-ID that began the thread of an answer that has nothing but a Thread-Index (`connectors.email.indexes`).
 ``imap`` (JSON)
     where in a mailbox the mail was: ``folder``, ``uidvalidity``, ``uid``; becomes `metadata.email.imap`.
 ``whole_bytes``

@@ -94,7 +94,9 @@ def understand(
     if read is not None:
         originals = tuple(dict.fromkeys([*report.original_ids(report.leaves(root)), *earlier(fields)]))
     came_to = [*envelope, *_came_to(fields)]
-    found = place(reader, root, own=own, sender=author, recipients=came_to, originals=originals)
+    found = place(
+        reader, root, own=own, sender=author, recipients=came_to, originals=originals, begun_by=raw.meta.get("begun_by")
+    )
     loop = classify.is_loop(fields, tokens, raw.channel.id, ours)
     flags = classify.flags_of(root, back, read, mail_from, loop=loop, third_party=found.third_party)
     about = _about(reader, originals)

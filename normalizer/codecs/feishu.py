@@ -44,15 +44,11 @@ class FeishuCodec:
         return tuple(self._read(raw, envelope))
 
     def _read(self, raw: RawEvent, envelope: Envelope) -> Iterator[Decoded]:
-        frame = _frame(raw, envelope)
-        if not bytes(envelope.event):
-            raise MalformedPayload("the delivery has no `event`")
-        read = feishu_old.events_of if envelope.header is None else feishu_events.events_of
-        for one in read(frame, envelope.event):
+        for one in _events(raw, envelope):
             yield one
             person = _who(one)
             if isinstance(one, Event) and person and len(person.addresses) > 1 and link_of(person) not in self._told:
-                yield frame.identified(person, one.params.conversation)
+                yield _frame(raw, envelope).identified(person, one.params.conversation)
 
     def links(self, raw: RawEvent) -> list[Link]:
         """List the people of a delivery of whom `decode` tells who they are; empty for what cannot be read."""
@@ -70,8 +66,24 @@ class FeishuCodec:
         return outgoing.request(method, params)
 
 
+def _events(raw: RawEvent, envelope: Envelope) -> Iterable[Decoded]:
+    frame = _frame(raw, envelope)
+    if _is_card(envelope):
+        return feishu_events.pressed(frame, feishu_old.card(raw.body))
+    if not bytes(envelope.event):
+        raise MalformedPayload("the delivery has no `event`")
+    read = feishu_old.events_of if envelope.header is None else feishu_events.events_of
+    return read(frame, envelope.event)
+
+
+def _is_card(envelope: Envelope) -> bool:
+    return envelope.header is None and not envelope.type and bool(bytes(envelope.action))
+
+
 def _frame(raw: RawEvent, envelope: Envelope) -> Frame:
     head = envelope.header
+    if _is_card(envelope):
+        return feishu_old.card_frame(raw)
     if head is not None:
         at = moment(head.create_time) or raw.received_at
         return Frame(raw, head.event_id, head.event_type, head.tenant_key, head.app_id, at)

@@ -177,7 +177,11 @@ def _with(frame: Frame, user: t.UserId) -> Any:
 
 
 def _pressed(frame: Frame, event: msgspec.Raw) -> Iterable[Decoded]:
-    told = build.parse(event, t.Pressed)
+    return pressed(frame, build.parse(event, t.Pressed))
+
+
+def pressed(frame: Frame, told: t.Pressed) -> Iterable[Decoded]:
+    """Read what somebody did on a card."""
     asked, chat = told.context.open_message_id or None, told.context.open_chat_id or None
     part = _answer(told.action, asked)
     return (

@@ -1,4 +1,4 @@
-"""Feishu's events of schema 1.0, which older apps still receive.
+"""Feishu's events of schema 1.0, and its older callback of cards, which older apps still receive.
 
 https://open.feishu.cn/document/ukTMukTMukTM/uMTNxYjLzUTM24yM1EjN
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from normalizer import build
+from normalizer import build, ids
 from normalizer import parts as p
 from normalizer.codecs import feishu_types as t
 from normalizer.codecs.feishu_content import FILE, IMAGE, Reader
@@ -19,8 +19,9 @@ from normalizer.codecs.feishu_frame import SERVICE, VERSION, Frame
 from normalizer.errors import MalformedPayload
 from normalizer.model import Flags, MessageRef, StatusParams
 from normalizer.parts import AnyPart
-from normalizer.raw import Decoded, Ignored
+from normalizer.raw import Decoded, Ignored, RawEvent
 
+CARD = "card.action.trigger_v1"
 STARTED = {"p2p_chat_create": "entered", "add_bot": "added"}
 ENDED = {"remove_bot": "removed", "chat_disband": "disbanded"}
 CHATS = frozenset({"add_user_to_chat", "remove_user_from_chat", "revoke_add_user_from_chat"})
@@ -57,6 +58,28 @@ def events_of(frame: Frame, event: msgspec.Raw) -> Iterable[Decoded]:
     part: AnyPart = known if kind in CHATS else p.Unsupported(provider_type=kind)
     where = frame.conversation(chat, "group") if chat else None
     return (frame.message(frame.event_id, SERVICE, [part], where, flags=Flags(auto_generated=True)),)
+
+
+def card(body: bytes) -> t.Pressed:
+    """Read the older callback of a card as what the newer one says; raises `MalformedPayload`."""
+    told = build.parse(body, t.Card)
+    who = t.Operator(open_id=told.open_id, user_id=told.user_id, union_id=told.union_id, tenant_key=told.tenant_key)
+    return t.Pressed(
+        operator=who,
+        action=told.action,
+        token=told.token,
+        context=t.Place(open_message_id=told.open_message_id, open_chat_id=told.open_chat_id),
+    )
+
+
+def card_frame(raw: RawEvent) -> Frame:
+    """Name the press: it has no id of its own, but a token for updating the card, which is another each time."""
+    told = build.parse(raw.body, t.Card)
+    native = ids.digest(
+        *(one or "" for one in (told.open_message_id, told.open_id, told.token)),
+        msgspec.json.encode(told.action).decode(),
+    )
+    return Frame(raw, native, CARD, told.tenant_key or "", "", raw.received_at)
 
 
 def _user(told: t.Old) -> t.UserId:

@@ -33,11 +33,12 @@ class Header(Wired, frozen=True):
 
 
 class Envelope(Struct, frozen=True):
-    """A delivery of either schema; `uuid`, `ts` and `type` are of schema 1.0, or of the handshake."""
+    """A delivery of either schema; `uuid`, `ts`, `type`: of schema 1.0, or the handshake; `action`: of `Card`."""
 
     schema: str = ""
     header: Header | None = None
     event: Raw = NOTHING
+    action: Raw = NOTHING
     type: str = ""
     uuid: Word = ""
     ts: Digits = ""
@@ -189,6 +190,18 @@ class Pressed(Struct, frozen=True):
     token: str | None = None
     host: str | None = None
     context: Place = Place()
+
+
+class Card(Operator, frozen=True, kw_only=True):
+    """The older callback of a card, `card.action.trigger_v1`, which has no envelope.
+
+    https://open.larksuite.com/document/ukTMukTMukTM/uYzM3QjL2MzN04iNzcDN/configuring-card-callbacks/card-callback-structure
+    """
+
+    action: Action
+    token: str | None = None
+    open_message_id: Word | None = None
+    open_chat_id: Word | None = None
 
 
 class Old(Struct, frozen=True):

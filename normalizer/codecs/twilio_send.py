@@ -96,14 +96,15 @@ def _from(to: str, sending: Sending, own: Mapping[str, str]) -> Fields:
         return told
     if sending.service:
         return [("MessagingServiceSid", sending.service), *told]
-    return [("From", _our(to, sending)), *told]
+    ours = _our(to, sending)
+    return [("From", ours), *told] if ours else told  # without any Twilio says what is to be set
 
 
 def _our(to: str, sending: Sending) -> str:
     """Choose our address on the channel of `to`."""
     prefix, colon, _ = to.partition(":")
     ours = (sending.whatsapp_sender if prefix == WHATSAPP else None) or sending.sender or sending.whatsapp_sender or ""
-    return f"{prefix}:{ours}" if colon and ":" not in ours else ours
+    return f"{prefix}:{ours}" if ours and colon and ":" not in ours else ours
 
 
 def _calls(part: AnyPart, to: str) -> Iterator[Fields]:

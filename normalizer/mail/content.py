@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 
-from normalizer.mail import attachment, calendar, charsets, cms, crypto, dataurl, forwarded, html, tnef, uu
+from normalizer.mail import attachment, calendar, charsets, cms, crypto, dataurl, forwarded, html, rtf, tnef, uu
 from normalizer.mail.attachment import Attachment
 from normalizer.mail.leaf import Leaf, renders
 from normalizer.mail.mime import Entity, Parsed, parse
@@ -59,7 +59,7 @@ class Content:
         self.attachments: list[Attachment] = []
         self.invites: list[str] = []
         self._fallbacks: list[Callable[[], list[Leaf]]] = []
-        self._opened = self._read = 0
+        self._opened = self._read = self._rich = 0
         said = self._walk(parsed.root, "")
         if self._fallbacks and said.blank:
             leaves = next((found for one in self._fallbacks if (found := one())), [])
@@ -151,11 +151,20 @@ class Content:
             return _Said([], [])
         for number, one in enumerate(found.files, 1):
             self._inside(whole.section, number, one.mime, one.content_id, one.data.tobytes, one.name)
-        if not found.whole or (found.rtf and not found.text and not found.html):
+        body = self._rtf(found) if len(found.rtf) and not found.html else None
+        if not found.whole or (body is not None and not body.whole):
             self.attachments.append(whole)
-        leaves = [Leaf.of_html(found.html)] if found.html else [Leaf.of_text(found.text)] if found.text else []
+        page = found.html or (body.html if body else "")
+        text = found.text or (body.text if body else "")
+        leaves = [Leaf.of_html(page)] if page else [Leaf.of_text(text)] if text else []
         self._fallbacks.append(lambda: leaves)
         return _Said([], [])
+
+    def _rtf(self, found: tnef.Tnef) -> rtf.Body:
+        """Read a body in RTF, within the bound of all of them together; what is not is not whole."""
+        body = rtf.read(found.rtf.tobytes(), rtf.OUTPUT_MAX - self._rich)
+        self._rich += body.size if body else 0
+        return body or rtf.Body("", "", 0, whole=False)
 
     def _opaque(self, entity: Entity, section: str) -> _Said:
         """Open what is signed and not encrypted."""

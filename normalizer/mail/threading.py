@@ -5,10 +5,10 @@
    passed on. So a colleague's answer joins, and is flagged `third_party` unless the sender is whom our mail went to, or
    whose own conversation it is.
 2. Without one, the conversation is the sender's address *together with* the thread's root: the first id of References,
-   else In-Reply-To, else the conversation of Thread-Index, else the mail itself. These can be forged and guessed, and
-   so lead nowhere but to conversations of that sender.
+   else In-Reply-To, else what the connector remembers of its Thread-Index, else the conversation of that, else the mail
+   itself. These can be forged and guessed, and so lead nowhere but to conversations of that sender.
 
-The subject never counts. A forged or damaged token is no token. Nothing is looked up, so that a replay years later
+The subject never counts. A forged or damaged token is no token. Nothing is looked up here, so that a replay years later
 comes to the same result, as long as the signing key is the same.
 """
 
@@ -98,7 +98,14 @@ class Reader(NamedTuple):
 
 
 def place(
-    reader: Reader, root: Entity, *, own: str, sender: str, recipients: Iterable[str], originals: Iterable[str] = ()
+    reader: Reader,
+    root: Entity,
+    *,
+    own: str,
+    sender: str,
+    recipients: Iterable[str],
+    originals: Iterable[str] = (),
+    begun_by: str | None = None,
 ) -> Place:
     """Find the conversation of a mail.
 
@@ -110,10 +117,14 @@ def place(
         recipients: addresses it came to, of the envelope and of the header.
         originals: the mail a report is about (`Bounce.originals`), which counts like In-Reply-To. A report is sent by a
             system, and therefore is never a third party's.
+        begun_by: the first Message-ID of the sender's thread with the mail's Thread-Index, where that is remembered; it
+            counts where the mail names no other, and brings nobody into a conversation that is not the sender's.
     """
     reported = tuple(originals)
     before = [*reported, *earlier(root.fields)]
-    first = root_of(root.fields, reported[0] if reported else own)
+    if not before and begun_by and _leads(reader, begun_by, sender):
+        before = [begun_by]
+    first = root_of(root.fields, reported[0] if reported else own, begun_by if begun_by in before else None)
     token = reader.ids([*before[:IDS_MAX], own]) or reader.addresses(recipients) or reader.texts(root)
     if token is None or token.conversation is None:
         return Place(conversation_of(reader.channel, sender, first), first, None, third_party=False)
@@ -148,26 +159,45 @@ def earlier(fields: Fields) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def root_of(fields: Fields, own: str) -> str:
-    """Name the first mail of a thread."""
+def root_of(fields: Fields, own: str, begun_by: str | None = None) -> str:
+    """Name the first mail of a thread: as the mail tells, else as is remembered, else by Thread-Index.
+
+    A first mail with a Thread-Index is its own root, like that of any other program.
+    """
     listed = message_ids(fields.raw("references")) or message_ids(fields.raw("in-reply-to"))
-    return listed[0] if listed else thread_index(fields) or own
+    if listed or begun_by:
+        return listed[0] if listed else begun_by or own
+    index = index_of(fields)
+    return f"thread-index:{index.thread}" if index is not None and index.answers else own
 
 
-def thread_index(fields: Fields) -> str | None:
-    """Read the conversation of an answer by a program that writes Thread-Index and no References (old Exchange).
+class Index(NamedTuple):
+    """A Thread-Index: what names the thread, and how many answers there were."""
+
+    thread: str
+    answers: int
+
+
+def index_of(fields: Fields) -> Index | None:
+    """Read Thread-Index, which Outlook and Exchange write; None where there is none, or a damaged one.
 
     22 bytes name the conversation, every answer adds 5 (MS-OXOMSG §2.2.1.3,
     https://learn.microsoft.com/openspecs/exchange_server_protocols/ms-oxomsg/9e994fbb-b839-495f-84e3-2c8c02c7dd9b).
-    The first mail has no answer's bytes: it is its own root, like a mail of any other program.
     """
     try:
         data = binascii.a2b_base64("".join(fields.raw("thread-index").split())[:4096])
     except ValueError:  # not ASCII, or binascii.Error
         return None
-    if data[:1] != b"\x01" or len(data) <= _INDEX_HEADER or (len(data) - _INDEX_HEADER) % 5:
+    answers, odd = divmod(len(data) - _INDEX_HEADER, 5)
+    if data[:1] != b"\x01" or answers < 0 or odd:
         return None
-    return f"thread-index:{data[6:_INDEX_HEADER].hex()}"
+    return Index(data[6:_INDEX_HEADER].hex(), answers)
+
+
+def _leads(reader: Reader, begun_by: str, sender: str) -> bool:
+    """Tell whether what is remembered may be believed: whoever wrote in the sender's name may have put it there."""
+    token = reader.ids((begun_by,))
+    return token is None or reader.knows(token, sender, [begun_by])
 
 
 def _conversations(reader: Reader, sender: str, roots: Iterable[str]) -> Iterator[str]:

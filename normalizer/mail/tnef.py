@@ -49,14 +49,14 @@ class Tnef(NamedTuple):
         files: in order, those of embedded messages too.
         text: the plain body, maybe empty.
         html: the HTML body, maybe empty.
-        rtf: true where there is a body in RTF, which is not read.
+        rtf: the body in RTF, compressed (`normalizer.mail.rtf`), maybe empty.
         whole: false where the stream ends too early, is damaged, or holds an embedded message.
     """
 
     files: list[File]
     text: str
     html: str
-    rtf: bool
+    rtf: memoryview
     whole: bool
 
 
@@ -71,7 +71,7 @@ class _Reader:
         self.files: list[File] = []
         self.found: dict[int, str | memoryview] = {}
         self.text = self.html = ""
-        self.rtf, self.whole = False, True
+        self.rtf, self.whole = memoryview(b""), True
 
     def read(self) -> Tnef:
         try:
@@ -96,7 +96,8 @@ class _Reader:
             charset = found.get(_PR_CODEPAGE)
             label = _codepage(charset) if isinstance(charset, int) else self.codepage
             self.html = _string(found.get(_PR_HTML), label) or self.html
-            self.rtf = self.rtf or _PR_RTF in found
+            rtf = found.get(_PR_RTF)
+            self.rtf = rtf if isinstance(rtf, memoryview) else self.rtf
             self.whole = self.whole and not damaged
 
     def _attachment(self, number: int, value: memoryview) -> None:

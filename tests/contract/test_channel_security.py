@@ -260,7 +260,7 @@ async def test_simulated_traffic_makes_valid_events_that_know_their_repetitions(
     async with gateway(bench, kind) as (url, connector, taken, cloud):
         simulator.cloud = cloud
         report = await deliver(url, simulator, deliveries(wanted, simulator), manner)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while len({event.key for event in events(connector, taken)}) < wanted.count:
                 await asyncio.sleep(0.005)
         decoded = [one for raw in taken for one in decode(connector, raw)]

@@ -21,6 +21,7 @@ from Crypto.Cipher import AES
 from Crypto.Util.Padding import pad
 from lark_oapi.api.im import v1 as im
 from lark_oapi.core.model import RawRequest
+from msgspec.structs import replace
 
 from connectors.feishu_config import FeishuConfig
 from connectors.secrets import Secret
@@ -71,6 +72,12 @@ def handler(token: str = "simulated") -> tuple[Any, list[Any]]:
     return builder.build(), seen
 
 
+def card_handler() -> tuple[Any, list[Any]]:
+    """Build their receiver of the older callbacks of cards."""
+    seen: list[Any] = []
+    return lark.CardActionHandler.builder(KEY, TOKEN).register(seen.append).build(), seen
+
+
 def raw(request: Request) -> RawRequest:
     made = RawRequest()
     made.uri, made.headers, made.body = "/", request.headers, request.body
@@ -85,11 +92,47 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
 
 @pytest.mark.parametrize("content", FeishuSimulator.contents)
 async def test_the_sdk_verifies_decrypts_and_reads_what_the_simulator_sends(lab: Lab, content: str) -> None:
-    theirs, seen = handler()
+    theirs, seen = card_handler() if content == "old-press" else handler()
 
     answer = theirs.do(raw(lab.signed(lab.item(content))))
 
     assert (answer.status_code, len(seen)) == (200, 1), answer.content
+
+
+def old_card(body: bytes, *, token: str = TOKEN, ago: float = 0.0) -> Request:
+    """Sign as their SDK checks it (`lark_oapi.card`)."""
+    at, nonce = str(int(time.time() - ago)), "nonce"
+    signature = hashlib.sha1((at + nonce + token).encode() + body).hexdigest()
+    proof = {"X-Lark-Request-Timestamp": at, "X-Lark-Request-Nonce": nonce, "X-Lark-Signature": signature}
+    return Request(body=body, headers={"Content-Type": "application/json", **proof})
+
+
+@pytest.mark.parametrize("key", [Secret(KEY), None])
+async def test_an_older_callback_of_a_card_is_a_choice_and_once(lab: Lab, key: Secret | None) -> None:
+    node, simulator = lab.node(encrypt_key=key), lab.simulator(encrypt_key=key)
+    plain = (fixtures.ROOT / "feishu" / "old-card.in.json").read_bytes()
+    presses = [simulator.delivery([lab.item("old-press", number)]) for number in (1, 2)]
+
+    async with running(node) as taken:
+        replies = [await post(node, simulator.sign(one, time.time())) for one in (*presses, presses[0])]
+        replies.append(await post(node, old_card(plain)))
+    found = [one for one in events(node, taken) if one.method == "message.received"]
+
+    assert [(one.status, one.body) for one in replies] == [(200, b"{}")] * 4
+    assert [one.params.message.parts[0].item_id for one in found] == ["yes"] * 3 + ['{"key":"value"}']  # type: ignore[attr-defined]
+    assert (found[0].key != found[1].key, found[0].key) == (True, found[2].key)
+
+
+async def test_the_older_signature_is_good_for_older_callbacks_only(lab: Lab) -> None:
+    card, event = ((fixtures.ROOT / "feishu" / f"{name}.in.json").read_bytes() for name in ("old-card", "text"))
+    node = lab.node()
+
+    async with running(node) as taken:
+        forged = [old_card(event), old_card(card, token="another"), old_card(card, ago=9 * 3600), old_card(b"")]
+        forged.append(replace(old_card(card), body=card.replace(b'"value"', b'"other"')))
+        statuses = [(await post(node, one)).status for one in forged]
+
+    assert (statuses, taken) == ([401] * 5, [])
 
 
 async def test_the_sdk_refuses_what_is_signed_with_another_key(lab: Lab) -> None:

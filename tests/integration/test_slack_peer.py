@@ -25,7 +25,7 @@ from tests.contexts import make_context
 from tests.contract.channel_bench import as_delivery, running
 
 SECRET, TOKEN = "8f742231b10e8888abcd99yyyzzz85a5", "xoxb-not-a-real-token"
-OPTIONS = SlackConfig(token=Secret(TOKEN), signing_secret=Secret(SECRET))
+OPTIONS = SlackConfig(bot_token=Secret(TOKEN), signing_secret=Secret(SECRET))
 verifier = SignatureVerifier(SECRET)
 
 

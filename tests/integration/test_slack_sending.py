@@ -34,7 +34,7 @@ TOKEN = "xoxb-not-a-real-token"
 
 
 def config(url: str = "https://slack.invalid/api", **more: Any) -> SlackConfig:
-    return SlackConfig(token=Secret(TOKEN), signing_secret=Secret("s3cret"), api_base=url, **more)
+    return SlackConfig(bot_token=Secret(TOKEN), signing_secret=Secret("s3cret"), api_base=url, **more)
 
 
 class Lab:

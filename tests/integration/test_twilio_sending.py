@@ -155,6 +155,17 @@ async def test_the_doctor_tells_the_account_and_where_twilio_delivers(lab: Lab) 
     assert told["webhook"]["url"] == URL
 
 
+async def test_without_a_sender_the_message_has_to_name_one(lab: Lab) -> None:
+    options = replace(lab.connector.config, sender=None)
+    bare = TwilioConnector(options, lab.connector.context)
+
+    with pytest.raises(Misconfigured, match="`sender`"):
+        await bare.send(message(TEXT))
+    sent = await bare.send(message(TEXT, metadata={"twilio": {"from": "+15005550006"}}))
+
+    assert sent.provider_ids == tuple(lab.cloud.messages)
+
+
 async def test_a_reply_in_time_is_twiml_and_a_later_one_goes_by_the_api(lab: Lab) -> None:
     simulator = TwilioSimulator(config(), url=URL)
     now = time.time()

@@ -29,7 +29,7 @@ from normalizer import ids
 from normalizer import parts as p
 from normalizer.parts import AnyPart, Media
 from normalizer.raw import Event, Ignored, Outbound
-from tests.kind_lab import Lab, open_lab, post, running
+from tests.kind_lab import Lab, open_lab, post, running, until
 from tests.viber_bench import ADA, CHANNEL, TOKEN, config, signed, to
 
 FILM = b"\0\0\0\x18ftypmp42 a film"
@@ -259,9 +259,9 @@ async def opened(node: ViberConnector, number: int = 1) -> Reply:
 async def test_who_opens_the_chat_is_greeted_in_the_http_answer(account: Account) -> None:
     account.cloud.strangers.add(ADA)
     node = account.node(passive_secs=5)
-    async with running(node), asyncio.TaskGroup() as group:
+    async with running(node) as taken, asyncio.TaskGroup() as group:
         answer = group.create_task(opened(node))
-        await asyncio.sleep(0.05)
+        await until(lambda: taken)  # a slot is made before the delivery is handed over
         sent = await node.send(message(p.Text(body="Welcome!")))
 
     reply = answer.result()
@@ -288,9 +288,9 @@ async def test_a_greeting_that_comes_too_late_goes_by_the_api(account: Account) 
 
 async def test_a_greeting_of_two_messages_goes_by_the_api(account: Account) -> None:
     node = account.node(passive_secs=0.3)
-    async with running(node), asyncio.TaskGroup() as group:
+    async with running(node) as taken, asyncio.TaskGroup() as group:
         answer = group.create_task(opened(node))
-        await asyncio.sleep(0.05)
+        await until(lambda: taken)  # a slot is made before the delivery is handed over
         await node.send(message(p.Text(body="1"), p.Text(body="2")))
 
     assert answer.result().body == b""

@@ -305,7 +305,7 @@ async def test_who_subscribes_is_identified_by_the_union_id(account: Account) ->
     async with running(node) as taken:
         item = Item(number=1, at=time.time(), content="subscribe")
         assert (await post(node, signed(node.config, item))).body == b"success"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while len(taken) < 2:
                 await asyncio.sleep(0.01)
 

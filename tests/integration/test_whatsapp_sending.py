@@ -273,7 +273,7 @@ async def test_a_token_that_ends_soon_degrades_the_channel_ahead_of_it(
     cloud.expires_at = int(shop.now + days * DAY) if days else 0
     channel = shop.channel("whatsapp", first_check_secs=0.0)
 
-    async with running(channel), asyncio.timeout(5):
+    async with running(channel), asyncio.timeout(20):
         while not shop.reports:
             await asyncio.sleep(0.005)
 
@@ -290,7 +290,7 @@ async def test_a_token_that_is_void_takes_the_channel_down(shop: Desk, cloud: Wh
     data = {"data": {"is_valid": False, "app_id": "1", "scopes": []}}
     cloud.fail_next(json_answer(data))
 
-    async with running(channel), asyncio.timeout(5):
+    async with running(channel), asyncio.timeout(20):
         while not shop.reports:
             await asyncio.sleep(0.005)
 

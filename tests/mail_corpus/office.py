@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 
+from compressed_rtf import compress
+
 from tests.mail_corpus.build import PDF, PNG, add, b64, file, mail, mixed, multipart, part
 
 PLAIN = part("text/plain; charset=utf-8", "The plain text.")
@@ -95,6 +97,54 @@ add(
         content_transfer_encoding="base64",
     ),
     text="Plain text in TNEF: Größe",
+)
+RICH = rb"""{\rtf1\ansi\ansicpg1252\deff0{\fonttbl{\f0\fswiss\fcharset0 Arial;}{\f1\fnil\fcharset204 Arial;}
+{\f2\fnil\fcharset128 Gothic;}}
+{\colortbl ;\red0\green0\blue255;}{\*\generator Riched20 5.50.99.2050;}{\info{\author not this}}
+\viewkind4\uc1\pard\f0\fs20 Gr\'f6\'dfe \{38\}\par
+\f1 \'c6\'e4\'b8\'ec\f0\par \f2 \'93\'fa\'96\{\f0\par
+\u8364?\tab \u-10179?\u-8704?\par
+{\pict\wmetafile8 0102}{\field{\*\fldinst{HYPERLINK "https://shop.example/a"}}{\fldrslt{\cf1\ul Our page}}},
+ {\field{\*\fldinst{HYPERLINK "https://shop.example/b"}}{\fldrslt{
+https://shop.example/b}}}\par
+}
+"""
+RICH_TEXT = "Größe {38}\nЖдём\n日本\n€\t😀\nOur page (https://shop.example/a), https://shop.example/b"
+WRAPPED = rb"""{\rtf1\ansi\ansicpg1251\fromhtml1 \deff0{\fonttbl{\f0\fswiss Arial;}{\f2\fnil\fcharset2 Symbol;}}
+{\colortbl\red0\green0\blue0;}\uc1\pard\plain\deftab360 \f0\fs24
+{\*\htmltag19 <html>}{\*\htmltag34 <head><style>p \{ color: red \}</style></head>}
+{\*\htmltag64 <p>}\htmlrtf {\htmlrtf0
+\'c6\'e4\'b8\'ec, a {\*\htmltag84 &lt;}b{\*\htmltag84 &gt;} <c>
+{\*\htmltag84 <b>}\htmlrtf {\b\htmlrtf0 bold{\*\htmltag92 </b>}\htmlrtf }
+\htmlrtf0  {\*\htmltag84 <a href="https://shop.example/\'7b1\'7d">}\htmlrtf {\field{\*\fldinst{HYPERLINK "https:"}}
+{\fldrslt\cf1\ul \htmlrtf0 link\htmlrtf }\htmlrtf0 \htmlrtf }\htmlrtf0
+{\*\htmltag92 </a>}\htmlrtf\par}\htmlrtf0
+{\*\mhtmltag84 <a href="file:not-this">}{\*\htmltag72 </p>}{\*\htmltag27 </html>}}}"""
+WRAPPED_TEXT = "Ждём, a <b> <c>bold link (https://shop.example/{1})"
+
+
+def rich(data: bytes, *before: bytes) -> bytes:
+    return tnef(attribute(1, 0x00069003, properties(*((0x1F, 0x1000, one) for one in before), (0x102, 0x1009, data))))
+
+
+for _name, _data, _text, _html in (
+    ("tnef-rtf-compressed", compress(RICH), RICH_TEXT, False),
+    ("tnef-rtf-uncompressed", compress(RICH, compressed=False), RICH_TEXT, False),
+    ("tnef-rtf-around-html", compress(WRAPPED), WRAPPED_TEXT, True),
+):
+    add(_name, winmail(_name, rich(_data), "application/ms-tnef", part("text/plain", " \r\n")), text=_text, html=_html)
+add(
+    "tnef-rtf-cut",
+    winmail("tnef-rtf-cut", rich(compress(RICH)[:-120]), "application/ms-tnef", part("text/plain", " \r\n")),
+    text="Größe {38}\nЖдём\n日本\n€\t😀",
+    attachments=[file("winmail.dat", rich(compress(RICH)[:-120]), "application/ms-tnef")],
+)
+add(
+    "tnef-rtf-beside-text",
+    winmail(
+        "tnef-rtf-beside-text", rich(compress(RICH), wide("As text.")), "application/ms-tnef", part("text/plain", " ")
+    ),
+    text="As text.",
 )
 add(
     "tnef-short-name-only",

@@ -10,11 +10,11 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.servers.process import Process, free_port, require
+from tests.servers.process import Process, free_port, require, wait_until
 
 USER, PASSWORD = "support@shop.example", 'an-imap password"with\\signs-ü'
 _CONFIG = """
@@ -166,6 +166,12 @@ class Dovecot:
     def log(self) -> str:
         """Return what it logged."""
         return (self.folder / "dovecot.log").read_text(errors="replace")
+
+    def logged(self, words: str) -> bool:
+        """Wait until it has logged `words`, which it does a moment after it happened; false if it never does."""
+        with suppress(TimeoutError):
+            wait_until(lambda: words in self.log(), timeout=20, what=words)
+        return words in self.log()
 
     def add(self, *mails: bytes, folder: str = "INBOX", user: str = USER) -> None:
         """Deliver mails, as a mail server does; it may be running or not."""

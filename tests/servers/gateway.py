@@ -140,12 +140,15 @@ class GatewayProcess:
 
     def total(self, name: str, **labels: str) -> float:
         """Sum the samples of a metric that carry these labels."""
-        wanted = [f'{key}="{value}"' for key, value in labels.items()]
-        return sum(
-            value
-            for key, value in self.metrics().items()
-            if key.partition("{")[0] == name and all(label in key for label in wanted)
-        )
+        return _total(self.metrics(), name, labels)
+
+    def books(self, **labels: str) -> tuple[float, dict[str, float]]:
+        """Return what was received and what became of it, of one scrape: both sides must be equal."""
+        metrics = self.metrics()
+        names = ("published", "duplicate", "ignored", "quarantined")
+        rows = {name: _total(metrics, f"gateway_{name}_messages_total", labels) for name in names}
+        rows["spooled"] = _total(metrics, "gateway_spooled_messages", labels)
+        return _total(metrics, "gateway_received_messages_total", labels), rows
 
     def call(self, method: str, params: Mapping[str, Any] | None = None) -> Any:
         """Call a JSON-RPC method over the admin API and return the whole answer."""
@@ -248,6 +251,15 @@ def _request(request: urllib.request.Request) -> tuple[int, bytes]:
             return error.code, error.read()
     except OSError:
         return 0, b""
+
+
+def _total(metrics: Mapping[str, float], name: str, labels: Mapping[str, str]) -> float:
+    wanted = [f'{key}="{value}"' for key, value in labels.items()]
+    return sum(
+        value
+        for key, value in metrics.items()
+        if key.partition("{")[0] == name and all(label in key for label in wanted)
+    )
 
 
 def _samples(text: str) -> list[tuple[str, float]]:

@@ -139,6 +139,18 @@ def test_a_thread_index_that_is_of_a_first_mail_or_broken_says_nothing(value: st
     assert joined(read(f"Thread-Index: {value}")).id == joined(read("")).id
 
 
+def test_an_answer_with_a_thread_index_joins_what_is_remembered_of_it_and_is_the_sender_s() -> None:
+    header = f"Thread-Index: {index(b'g' * 16, 1)}"
+    silent = TOKENS.message_id(CHANNEL, ANNS, MESSAGE, "shop.example")
+
+    assert joined(read(header, begun_by=ROOT)).id == ANNS
+    assert joined(read(header, begun_by=OURS)).id == ANNS
+    assert joined(read(f"References: <other@example.net>\n{header}", begun_by=ROOT)).id != ANNS
+    for known in (ROOT, OURS, silent):
+        found = read(header, author="eve@evil.example", begun_by=known)
+        assert (joined(found).id == ANNS, found.message.flags) == (False, None)
+
+
 def outbound(**fields: object) -> Outbound:
     given: dict[str, object] = {
         "id": MESSAGE,

@@ -86,8 +86,8 @@ def test_a_named_property_and_lists_are_stepped_over() -> None:
     assert (found.text, found.whole) == ("found", True)
 
 
-def test_rtf_is_told_of() -> None:
+def test_rtf_is_there_as_it_was_sent() -> None:
     found = tnef.read(stream(attribute(1, 0x00069003, properties((0x102, 0x1009, b"compressed")))))
 
     assert found is not None
-    assert found.rtf
+    assert found.rtf == b"compressed"

@@ -78,6 +78,16 @@ def test_without_a_configured_url_the_proxys_headers_say_it() -> None:
         check(delivery(signed(URL), host="other.example"), "", (TOKEN,))
 
 
+def test_without_a_word_about_tls_the_url_may_be_either() -> None:
+    plain = signed(URL.replace("https", "http"))
+
+    check(delivery(plain, host="gw.example"), "", (TOKEN,))
+    with pytest.raises(Unauthorized):
+        check(delivery(plain, host="gw.example", x_forwarded_proto="https"), "", (TOKEN,))
+    with pytest.raises(Unauthorized):
+        check(delivery(plain, host="gw.example"), URL, (TOKEN,))
+
+
 def test_headers_cannot_change_a_configured_url() -> None:
     elsewhere = delivery(signed("https://other.example/c/shop"), host="other.example", x_forwarded_host="other.example")
     with pytest.raises(Unauthorized):
@@ -228,12 +238,11 @@ def test_a_failed_status_says_why_in_our_words(code: str | None, expected: int, 
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"sender": None}, "sender"),
         ({"api_key": "SK" + "0" * 32}, "belong together"),
         ({"api_secret": Secret("x")}, "belong"),
     ],
 )
 def test_options_that_do_not_fit_together_are_named(wrong: dict[str, object], words: str) -> None:
-    options: dict[str, object] = {"account_sid": ACCOUNT, "auth_token": Secret(TOKEN), "sender": "+1555", **wrong}
+    options: dict[str, object] = {"account_sid": ACCOUNT, "auth_token": Secret(TOKEN), **wrong}
     with pytest.raises(ValueError, match=words):
         TwilioConfig(**options)  # type: ignore[arg-type] # as given

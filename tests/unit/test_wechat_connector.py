@@ -21,7 +21,9 @@ from dedup.embedded import EmbeddedDeduplicator
 from gateway.simulate.api import Item, Request
 from gateway.state import ChannelState
 from normalizer.codecs import wechat_xml
+from normalizer.codecs.wechat import WechatCodec
 from normalizer.raw import Event, RawEvent
+from tests.contract import channel_fixtures as fixtures
 from tests.kind_lab import connector, post, running
 from tests.wechat_bench import AES_KEY, APP_ID, CHANNEL, TOKEN, config, signed
 
@@ -280,3 +282,15 @@ def test_the_same_message_id_of_two_people_is_two_messages(tmp_path: Path) -> No
         keys.add(event.key)
 
     assert len(keys) == 2
+
+
+def test_two_notifications_to_one_person_in_one_second_are_two_statuses() -> None:
+    sent = (fixtures.ROOT / "wechat" / "notification-sent.in.xml").read_bytes()
+    raw = fixtures.raw_event("wechat", fixtures.ROOT / "wechat" / "notification-sent.in.xml")
+    other = replace(raw, body=sent.replace(b"1700827132819554304", b"1700827132819554305"))
+
+    first, second = (next(iter(WechatCodec().decode(one))) for one in (raw, other))
+
+    assert isinstance(first, Event)
+    assert isinstance(second, Event)
+    assert first.key != second.key

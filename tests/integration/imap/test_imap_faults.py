@@ -134,6 +134,7 @@ async def test_of_two_nodes_one_reads_and_the_other_follows_when_it_ends(dovecot
             await holder.accepted(2)
             await asyncio.sleep(0.3)
             assert waiting.taken == []
+            assert dovecot.logged("Login:")
             assert dovecot.log().count("Login:") == 1
         dovecot.add(mail(3))
         await second.until(lambda: "Question 3" in second.subjects)

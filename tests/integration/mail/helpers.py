@@ -73,11 +73,21 @@ class PostOffice:
         return EmailChannel(self.config(room, **options), context)
 
     async def start(self, channel: EmailChannel) -> Inbox:
-        """Run a channel."""
+        """Run a channel, and wait until it receives, if it does at all."""
         inbox = Inbox(channel)
-        self._tasks.append(asyncio.get_running_loop().create_task(channel.run(inbox)))
-        await asyncio.sleep(0.02)
+        task = asyncio.get_running_loop().create_task(channel.run(inbox))
+        self._tasks.append(task)
+        async with asyncio.timeout(20):
+            while channel._config.smtp is not None and not self._listens():
+                assert not task.done(), "the channel ended"
+                await asyncio.sleep(0.005)
         return inbox
+
+    def _listens(self) -> bool:
+        try:
+            return bool(self.port)
+        except (KeyError, RuntimeError):  # no listener yet, or one without a socket
+            return False
 
     @property
     def port(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from email.message import EmailMessage
 from email.utils import formatdate, getaddresses, make_msgid
 from typing import Any
@@ -145,6 +146,36 @@ async def test_an_answer_without_any_header_of_ours_finds_its_conversation(desk:
     (event,) = await desk.hear(mail, to=to)
 
     assert conversation(event) == sent.metadata["conversation"]
+
+
+def index(answers: int) -> str:
+    return base64.b64encode(b"\x01" + b"\xdc" * 5 + b"conversation-id." + b"\0\x12\x34\x56\x78" * answers).decode()
+
+
+async def test_an_answer_that_has_only_a_thread_index_finds_the_mail_that_began_the_thread(desk: Desk) -> None:
+    (first,) = await desk.hear(write(**{"Thread-Index": index(0)}))
+    await desk.say("It left today.", conversation=conversation(first))
+    bare = EmailMessage()
+    bare["From"], bare["To"], bare["Thread-Index"] = f"Ann <{ANN}>", SHOP, index(1)
+    bare.set_content("And when does it arrive?")
+    (answered,) = await desk.hear(bare)
+    del bare["From"]
+    bare["From"] = "Eve <eve@evil.example>"
+    (strange,) = await desk.hear(bare, sender="eve@evil.example")
+
+    assert conversation(answered) == conversation(first)
+    assert conversation(strange) != conversation(first)
+    assert received(answered).message.thread is not None
+
+
+async def test_the_answer_by_thread_index_to_a_mail_of_ours_finds_its_conversation(desk: Desk) -> None:
+    _, taken = await desk.say("Your parcel is delayed.")
+    (first,) = await desk.hear(answer(taken, "Oh.", **{"Thread-Index": index(1)}))
+    forged = write(**{"Thread-Index": index(1), "References": "<elsewhere@evil.example>"})
+    await desk.hear(forged)
+    (second,) = await desk.hear(write(**{"Thread-Index": index(2)}))
+
+    assert conversation(second) == conversation(first)
 
 
 async def test_a_stranger_who_knows_the_subject_joins_nothing(desk: Desk) -> None:

@@ -41,7 +41,7 @@ async def test_the_client_waits_until_the_mail_is_durable(office: Office) -> Non
     async with office.raw() as client:
         await client.begin()
         await client.say(mail().as_bytes(policy=SMTP), b"\r\n.\r\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await pipeline.arrived.wait()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):

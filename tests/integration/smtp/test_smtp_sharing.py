@@ -19,7 +19,7 @@ from tests.integration.smtp.helpers import Office, Pipeline, mail
 async def start(office: Office, *addresses: str, **smtp: object) -> None:
     """Run a channel that is expected to fail."""
     config = EmailConfig(addresses=addresses, smtp=SmtpConfig(**{"listen": "127.0.0.1:0", **smtp}))  # type: ignore[arg-type]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await EmailChannel(config, office.context("other")).run(Pipeline())
 
 
