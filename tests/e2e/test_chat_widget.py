@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -186,6 +187,111 @@ def _without_websockets(page: Page) -> None:
     page.add_init_script(
         "window.WebSocket = class { constructor() { setTimeout(() => this.onclose({}), 5); } close() {} }"
     )
+
+
+def test_visitor_edits_a_message_with_the_mouse(arrive: Callable[..., Visitor], gateway: ChatGateway) -> None:
+    ada = arrive()
+    ada.say("Is the Alpin 3 there?")
+    said = ada.sees("Is the Alpin 3 there?", "sent")
+    said.hover()
+    said.get_by_role("button", name="Change message: Is the Alpin 3 there?").click()
+    said.get_by_role("button", name="Edit", exact=True).click()
+    box = ada.panel.get_by_role("textbox", name="Your message")
+    expect(box).to_have_value("Is the Alpin 3 there?")
+    box.fill("Is the Alpine 3 there?")
+    ada.panel.get_by_role("button", name="Save", exact=True).click()
+    expect(ada.sees("Is the Alpine 3 there?", "mine").locator(".meta")).to_contain_text("edited")
+    assert gateway.received("Is the Alpine 3 there?")[0]["method"] == "message.updated"
+    expect(box).to_have_value("")
+    ada.page.reload()
+    ada.open()
+    ada.sees("Is the Alpine 3 there?", "mine")
+    assert ada.panel.get_by_text("Is the Alpin 3 there?", exact=True).count() == 0
+
+
+def test_visitor_edits_and_deletes_with_the_keyboard_alone(
+    arrive: Callable[..., Visitor], gateway: ChatGateway
+) -> None:
+    ada = arrive()
+    keys, box = ada.page.keyboard, ada.panel.get_by_role("textbox", name="Your message")
+    ada.say("A wrod")
+    ada.sees("A wrod", "sent")
+    keys.press("ArrowUp")
+    expect(ada.panel.get_by_role("status").filter(has_text="Editing your message")).to_be_visible()
+    keys.press("Escape")
+    expect(box).to_have_value("")
+    expect(ada.panel).to_be_visible()  # it is the editing that has ended
+    keys.press("ArrowUp")
+    box.fill("A word")
+    keys.press("Enter")
+    ada.sees("A word", "mine")
+    change = ada.panel.get_by_role("button", name="Change message: A word")
+    change.focus()
+    keys.press("Enter")
+    expect(ada.panel.get_by_role("button", name="Edit", exact=True)).to_be_focused()
+    keys.press("Tab")
+    keys.press("Enter")  # asks first
+    expect(ada.panel.get_by_role("button", name="Delete for everybody?")).to_be_focused()
+    keys.press("Enter")
+    expect(ada.panel.locator(".gone")).to_have_text(re.compile("This message was deleted"))
+    expect(box).to_be_focused()
+    assert ada.panel.get_by_text("A word", exact=True).count() == 0
+    gateway.told("message.deleted")
+
+
+def test_draft_outlives_an_edit(arrive: Callable[..., Visitor]) -> None:
+    ada = arrive()
+    ada.say("First thougth")
+    said = ada.sees("First thougth", "sent")
+    box = ada.panel.get_by_role("textbox", name="Your message")
+    box.fill("Second, half written")
+    said.hover()
+    said.locator(".more").click()
+    said.get_by_role("button", name="Edit", exact=True).click()
+    box.fill("First thought")
+    box.press("Enter")
+    ada.sees("First thought", "mine")
+    expect(box).to_have_value("Second, half written")
+
+
+def test_edit_into_a_cut_network_says_so_and_keeps_the_words(
+    arrive: Callable[..., Visitor], gateway: ChatGateway
+) -> None:
+    ada = arrive()
+    ada.say("To be changed")
+    ada.sees("To be changed", "sent")
+    ada.panel.locator("textarea").press("ArrowUp")
+    ada.panel.locator("textarea").fill("Changed")
+    ada.page.route("**/chat/web/*", lambda route: route.abort())
+    gateway.network.do(TcpProxy.cut)
+    expect(ada.panel.locator(".notice")).to_contain_text("No connection", timeout=PATIENCE_MS)
+    ada.panel.locator("textarea").press("Enter")
+    expect(ada.panel.locator(".task")).to_contain_text("Not changed: There is no connection")
+    expect(ada.panel.locator("textarea")).to_have_value("Changed")
+    ada.page.unroute("**/chat/web/*")
+    gateway.network.do(TcpProxy.resume)
+    expect(ada.panel.locator(".notice")).to_be_hidden(timeout=PATIENCE_MS)
+    ada.panel.locator("textarea").press("Enter")
+    ada.sees("Changed", "mine")
+
+
+def test_what_an_agent_edits_and_deletes_is_shown_so(arrive: Callable[..., Visitor], gateway: ChatGateway) -> None:
+    ada = arrive()
+    ada.say("What does it cost?")
+    first = gateway.answer("What does it cost?", "90")
+    second = gateway.answer("What does it cost?", "A secret of the shop")
+    ada.sees("90", "agent")
+    ada.sees("A secret of the shop", "agent")
+    gateway.change("What does it cost?", "message.edit", first, text="95")
+    expect(ada.sees("95", "agent").locator(".meta")).to_contain_text("edited")
+    gateway.change("What does it cost?", "message.delete", second)
+    expect(ada.panel.locator(".agent.gone")).to_contain_text("This message was deleted")
+    for gone in ("90", "A secret of the shop"):
+        assert ada.panel.get_by_text(gone, exact=True).count() == 0
+    assert ada.panel.locator(".agent .acts").count() == 0  # they are not the visitor's
+    other = arrive(of=ada)
+    other.sees("95", "agent")
+    expect(other.panel.locator(".agent.gone")).to_be_visible()
 
 
 def test_long_polling_does_where_websockets_are_refused(arrive: Callable[..., Visitor], gateway: ChatGateway) -> None:
