@@ -87,7 +87,7 @@ class ChatConfig(ChannelConfig, frozen=True, kw_only=True):
         message_max_bytes: largest frame and request.
         messages_per_minute: messages, edits and deletions of a session; a third of it may come at once.
         calls_per_minute: everything of a session.
-        max_connections: WebSockets of this process.
+        max_connections: WebSockets of this process; fewer where it may not open so many files (a warning says so).
         max_connections_per_ip: WebSockets of one client (IPv6: of one /64).
         max_polls: requests of this process that are held at the same time by long polling; beyond it they are answered
             at once.

@@ -17,8 +17,8 @@ import msgspec
 import psutil
 import pytest
 
-from tests.bench.chat.run import bench as bench_chat
 from tests.bench.chat.run import STARTERS as CHAT_STARTERS
+from tests.bench.chat.run import bench as bench_chat
 from tests.bench.load import Load, Round, Servers, largest_rss_mib, measure
 from tests.bench.mail.run import bench as bench_mail
 from tests.bench.mail.subjects import STARTERS as MAIL_STARTERS
@@ -77,9 +77,7 @@ def main() -> int:
         if arguments.whatsapp:
             return bench_whatsapp(secs=arguments.secs, rounds=arguments.rounds, target=arguments.json)
         if arguments.chat:
-            return bench_chat(
-                only=arguments.only, rounds=arguments.rounds, secs=arguments.secs, target=arguments.json
-            )
+            return bench_chat(only=arguments.only, rounds=arguments.rounds, secs=arguments.secs, target=arguments.json)
         result = _bench(arguments)
     except (pytest.skip.Exception, pytest.fail.Exception) as reason:
         print(f"bench: {reason}", file=sys.stderr)

@@ -214,8 +214,8 @@ def test_visitor_edits_and_deletes_with_the_keyboard_alone(
 ) -> None:
     ada = arrive()
     keys, box = ada.page.keyboard, ada.panel.get_by_role("textbox", name="Your message")
-    ada.say("A wrod")
-    ada.sees("A wrod", "sent")
+    ada.say("A wordd")
+    ada.sees("A wordd", "sent")
     keys.press("ArrowUp")
     expect(ada.panel.get_by_role("status").filter(has_text="Editing your message")).to_be_visible()
     keys.press("Escape")
@@ -241,16 +241,16 @@ def test_visitor_edits_and_deletes_with_the_keyboard_alone(
 
 def test_draft_outlives_an_edit(arrive: Callable[..., Visitor]) -> None:
     ada = arrive()
-    ada.say("First thougth")
-    said = ada.sees("First thougth", "sent")
+    ada.say("First thing")
+    said = ada.sees("First thing", "sent")
     box = ada.panel.get_by_role("textbox", name="Your message")
     box.fill("Second, half written")
     said.hover()
     said.locator(".more").click()
     said.get_by_role("button", name="Edit", exact=True).click()
-    box.fill("First thought")
+    box.fill("Second thing")
     box.press("Enter")
-    ada.sees("First thought", "mine")
+    ada.sees("Second thing", "mine")
     expect(box).to_have_value("Second, half written")
 
 

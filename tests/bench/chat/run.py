@@ -21,7 +21,7 @@ import pytest
 
 from tests.bench.chat.show import Result, Round, judge, show
 from tests.bench.load import Servers, cpu_secs, noise, rss_bytes, settled_length
-from tests.bench.subjects import PEERS, QUEUE, Gateway, Script, Subject, settled
+from tests.bench.subjects import QUEUE, Gateway, Script, Subject, settled
 from tests.servers.gateway import GatewayProcess
 from tests.servers.process import free_port, wait_until
 from tests.servers.rabbit import RabbitServer

@@ -71,17 +71,14 @@ def judge(summaries: list[Round]) -> list[Verdict]:
     found = []
     if ours is not None and theirs is not None:
         memory = f"{ours.idle_kib:.1f} KiB : {theirs.idle_kib:.1f} KiB"
-        found.append(Verdict("omnigate-1: memory per idle session below plain-websockets'", memory, _less(ours, theirs)))
+        target = "omnigate-1: memory per idle session below that of plain-websockets"
+        found.append(Verdict(target, memory, ours.idle_kib < theirs.idle_kib))
     for name, what in (("missing", "every acknowledged message is in the queue"), ("astray", "every answer arrives")):
         count = sum(getattr(one, name) for one in summaries if one.subject != "plain-websockets")
         found.append(Verdict(f"omnigate: {what}", f"{count} {name}", count == 0))
     kept = sum(one.lost for one in summaries if one.subject != "plain-websockets")
     found.append(Verdict("omnigate: nobody is disconnected", f"{kept} lost", kept == 0))
     return found
-
-
-def _less(ours: Round, theirs: Round) -> bool:
-    return ours.idle_kib < theirs.idle_kib
 
 
 def show(summaries: list[Round], judged: list[Verdict], title: str, *, rate: int) -> None:

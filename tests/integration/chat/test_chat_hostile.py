@@ -9,7 +9,7 @@ import os
 import struct
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
-from connectors.chat import socket
+from connectors.api import Receipt, Sink
+from connectors.chat import desk, socket
+from normalizer.raw import RawEvent
 from tests.integration.chat.helpers import Office, Rejected, office
 
 HELLO = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "hello", "params": {"protocol": 1}})
@@ -303,6 +305,32 @@ async def test_a_flood_is_refused_and_then_closed_and_others_go_on(
         assert 15 <= codes.count(-32005) <= 20
         assert await mallory.close_code() == 1008
         await ann.say("me, too", "c1")
+
+
+async def test_of_a_rush_so_many_calls_are_done_at_once_and_the_others_in_their_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "UNDER_WAY", 3)
+    under_way = [0]
+
+    def counted(sink: Sink) -> Sink:
+        async def deliver(raw: RawEvent) -> Receipt:
+            under_way.append(under_way[-1] + 1)
+            try:
+                return await sink(raw)
+            finally:
+                under_way.append(under_way[-1] - 1)
+
+        return deliver
+
+    async with office(tmp_path, through=counted) as it, AsyncExitStack() as stack:
+        crowd = [await stack.enter_async_context(it.visitor()) for _ in range(20)]
+        async with asyncio.TaskGroup() as group:
+            for visitor in crowd:
+                for number in range(3):
+                    group.create_task(visitor.say(f"message {number}", f"c{number}"))
+        await it.event("message.received", 60)
+    assert max(under_way) == 3
 
 
 async def test_connections_are_limited_for_each_client_and_in_all(tmp_path: Path) -> None:
