@@ -132,7 +132,7 @@ class Crowd:
                 visitor.say()
             await asyncio.sleep(secs)
         took, within = time.monotonic() - started, len(times)
-        await _until(lambda: not any(visitor.sent_at for visitor in self._active))
+        await _all(lambda: sum(visitor.sent_at > 0 for visitor in self._active))
         return {"per_sec": within / took, "acked": len(times), "failed": failed, **_percentiles(times)}
 
     async def answer(self, count: int, rate: float) -> dict[str, float]:
@@ -162,7 +162,7 @@ class Crowd:
         else:
             for _ in range(count):
                 await publish()
-        await _until(lambda: len(times) >= count)
+        await _all(lambda: count - len(times))
         return {"per_sec": len(times) / (time.monotonic() - started), "arrived": len(times), **_percentiles(times)}
 
 
@@ -188,10 +188,12 @@ def _percentiles(times: list[int]) -> dict[str, float]:
 _PARTS = {"p50_ms": 50, "p99_ms": 99}
 
 
-async def _until(condition: Callable[[], bool]) -> None:
-    """Wait for what was under way, as long as there is patience."""
-    until = time.monotonic() + PATIENCE_SECS
-    while not condition() and time.monotonic() < until:
+async def _all(missing: Callable[[], int]) -> None:
+    """Wait for what is under way, as long as something comes."""
+    least, until = missing(), time.monotonic() + PATIENCE_SECS
+    while (now := missing()) > 0 and time.monotonic() < until:
+        if now < least:
+            least, until = now, time.monotonic() + PATIENCE_SECS
         await asyncio.sleep(TICK_SECS)
 
 

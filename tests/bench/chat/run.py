@@ -185,7 +185,9 @@ def _round(subject: Subject, amqp: str, servers: Servers, secs: int) -> Round:
             cpu, broker = cpu_secs(subject.pid) - cpu, cpu_secs(servers.rabbit.pid) - broker
             queued = settled_length(servers.rabbit, subject.vhost, QUEUE)
             answers = crowd.do("answer", count=RATE * secs, rate=RATE)
+            spent = cpu_secs(subject.pid)
             flood = crowd.do("answer", count=ANSWERS, rate=0)
+            spent = cpu_secs(subject.pid) - spent
             working, left = rss_bytes(subject.pid), crowd.do("rest", secs=0)["alive"]
     finally:
         crowd.end()
@@ -205,6 +207,7 @@ def _round(subject: Subject, amqp: str, servers: Servers, secs: int) -> Round:
         cpu_us=cpu / max(1, full["acked"]) * 1e6,
         broker_us=broker / max(1, full["acked"]) * 1e6,
         answers_per_sec=flood["per_sec"],
+        answer_cpu_us=spent / max(1, flood["arrived"]) * 1e6,
         answer_p50_ms=answers["p50_ms"],
         answer_p99_ms=answers["p99_ms"],
         lost=IDLE + ACTIVE - round(min(alive, left)),

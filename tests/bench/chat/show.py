@@ -25,6 +25,7 @@ class Round(msgspec.Struct, kw_only=True):
         p50_ms, p99_ms: the same where messages come one by one.
         cpu_us, broker_us: CPU per message of the subject and of RabbitMQ, microseconds.
         answers_per_sec: answers of the core that have arrived, where they are published as fast as possible.
+        answer_cpu_us: CPU of the subject per answer then, microseconds.
         answer_p50_ms, answer_p99_ms: from publishing to arriving, where they are published one by one.
         lost: sessions that were disconnected.
         refused: messages that were answered with an error.
@@ -46,6 +47,7 @@ class Round(msgspec.Struct, kw_only=True):
     cpu_us: float
     broker_us: float
     answers_per_sec: float
+    answer_cpu_us: float
     answer_p50_ms: float
     answer_p99_ms: float
     lost: int
@@ -107,6 +109,7 @@ def show(summaries: list[Round], judged: list[Verdict], title: str, *, rate: int
     console.print(_table(summaries, "from visitors: sent to acknowledged", columns))
     columns = {
         "answers/s": "answers_per_sec:.0f",
+        "CPU us/answer": "answer_cpu_us:.0f",
         f"p50 ms at {rate}/s": "answer_p50_ms:.1f",
         f"p99 ms at {rate}/s": "answer_p99_ms:.1f",
         "astray": "astray:d",

@@ -1,7 +1,7 @@
 """The straightforward Python script for a chat: WebSockets to RabbitMQ and back, as a good developer would write it.
 
 websockets + aio-pika. A visitor's message is answered once RabbitMQ has confirmed it; answers come out of a queue and
-go to whoever is connected. Nobody is recognised, nothing is remembered, and what comes for somebody who is away is lost.
+go to whoever is connected. Nobody is recognised, nothing is remembered; what comes for somebody who is away is lost.
 """
 
 import asyncio

@@ -56,9 +56,9 @@ class Raw:
         self.writer.write(b"".join(data))
         await self.writer.drain()
 
-    async def frames(self) -> list[tuple[int, bytes]]:
-        """Read what the server sends until it closes."""
-        found = []
+    async def frames(self, found: list[tuple[int, bytes]] | None = None) -> list[tuple[int, bytes]]:
+        """Read what the server sends until it closes, into `found`."""
+        found = [] if found is None else found
         try:
             async with asyncio.timeout(20):
                 while True:
