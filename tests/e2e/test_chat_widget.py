@@ -368,13 +368,21 @@ def test_arabic_runs_from_right_to_left(browser: Browser, gateway: ChatGateway) 
 
 
 def test_window_fills_a_phone_and_does_not_scroll_sideways(browser: Browser, gateway: ChatGateway) -> None:
-    context = browser.new_context(viewport={"width": 320, "height": 560}, reduced_motion="reduce")
+    phone = {"viewport": {"width": 320, "height": 560}, "is_mobile": True, "has_touch": True}
+    context = browser.new_context(**phone, reduced_motion="reduce")
     ada = Visitor(context.new_page(), gateway.url)
     ada.say("w" * 400)
     ada.panel.locator(".mine.sent").wait_for()
     assert ada.panel.bounding_box() == {"x": 0, "y": 0, "width": 320, "height": 560}
     log = "document.querySelector('omnigate-chat').shadowRoot.querySelector('.log')"
     assert ada.page.evaluate(f"{log}.scrollWidth <= {log}.clientWidth")
+    assert ada.page.evaluate("document.scrollingElement.scrollWidth") == 320  # the demo page, too
+    assert ada.panel.locator(".more").evaluate("button => getComputedStyle(button).opacity") != "0"  # nothing hovers
+    ada.panel.locator(".more").tap()
+    ada.panel.get_by_role("button", name="Edit", exact=True).tap()
+    ada.panel.locator("textarea").fill("v" * 400)
+    ada.panel.get_by_role("button", name="Save", exact=True).tap()
+    ada.sees("v" * 400, "mine")
     context.close()
 
 
@@ -408,6 +416,10 @@ def test_console_shows_the_message_and_answers_it(arrive: Callable[..., Visitor]
     desk.get_by_label("Answer").fill("I am")
     desk.keyboard.press("Enter")
     ada.sees("I am", "agent")
+    ada.panel.locator("textarea").press("ArrowUp")
+    ada.panel.locator("textarea").fill("Is somebody there?")
+    ada.panel.locator("textarea").press("Enter")
+    expect(desk.locator("#log").get_by_role("button", name="Is somebody there? (edited)")).to_be_visible()
 
 
 def test_console_shows_nothing_without_the_token(gateway: ChatGateway) -> None:
