@@ -7,7 +7,7 @@ import json
 import struct
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -89,8 +89,8 @@ class BadNetwork:
 class ChatGateway:
     """A gateway with one chat, ``web``; its WebSocket is reached over `network`."""
 
-    def __init__(self, folder: Path, *, options: str = "") -> None:
-        """Take further options of the channel, as TOML lines."""
+    def __init__(self, folder: Path, *, options: str = "", env: Mapping[str, str] | None = None) -> None:
+        """Take further options of the channel, as TOML lines, and further environment."""
         self.ws_port = free_port()
         self.network = BadNetwork(self.ws_port)
         self.network.__enter__()
@@ -99,7 +99,7 @@ class ChatGateway:
             f'public_url = "ws://127.0.0.1:{self.network.port}"\norigins = ["*"]\n'
             f"messages_per_minute = 600\ncalls_per_minute = 6000\nsessions_per_minute_per_ip = 0\n{options}"
         )
-        self.process = GatewayProcess(folder, channels=channel)
+        self.process = GatewayProcess(folder, channels=channel, env=env)
         self.process.start()
         self._tail: Process | None = None
 

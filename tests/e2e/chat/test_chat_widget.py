@@ -7,57 +7,19 @@ import json
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from connectors.chat.widget.__main__ import HERE, TARGET, build
-from tests.servers.chat_page import ChatGateway, Visitor, chromium, png
+from tests.servers.chat_page import ChatGateway, Visitor, png
 from tests.servers.gateway import ADMIN_TOKEN
 from tests.servers.proxy import TcpProxy
 
 KILOBYTES_30 = 30_000
 PATIENCE_MS = 20_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChatGateway]:
-    made = ChatGateway(tmp_path_factory.mktemp("chat") / "gateway")
-    try:
-        yield made
-    finally:
-        made.close()
-
-
-@pytest.fixture
-def arrive(browser: Browser, gateway: ChatGateway) -> Iterator[Callable[..., Visitor]]:
-    """Open the demo page as somebody new, or (`of`) in another tab of the same browser."""
-    contexts, visitors = [], []
-
-    def open_page(
-        query: str = "", *, of: Visitor | None = None, prepare: Callable[[Page], None] | None = None
-    ) -> Visitor:
-        if of is None:
-            contexts.append(browser.new_context(locale="en-GB", reduced_motion="reduce"))
-        page = (contexts[-1] if of is None else of.page.context).new_page()
-        if prepare is not None:
-            prepare(page)
-        visitors.append(Visitor(page, gateway.url + query))
-        return visitors[-1]
-
-    yield open_page
-    troubles = [trouble for visitor in visitors for trouble in visitor.troubles]
-    for context in contexts:
-        context.close()
-    assert not troubles
 
 
 def test_widget_fits_into_30_kilobytes() -> None:
