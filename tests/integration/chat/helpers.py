@@ -34,7 +34,12 @@ from tests.contexts import PUBLIC_URL, make_context
 from tests.rig import Rig, rig
 
 CHANNEL = "web"
-OPTIONS: dict[str, Any] = {"listen": "127.0.0.1:0", "sessions_per_minute_per_ip": 0, "poll_secs": 1.0}
+OPTIONS: dict[str, Any] = {
+    "listen": "127.0.0.1:0",
+    "sessions_per_minute_per_ip": 0,
+    "poll_secs": 1.0,
+    "max_connections": 2000,
+}
 
 
 class Rejected(Exception):
