@@ -11,7 +11,7 @@ READY := .venv/.ready
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo '  Arguments for the program behind a target: make test ARGS="-k spool", make run ARGS="--workers 2"'
 
@@ -74,6 +74,10 @@ widget: $(READY) ## put the chat widget together from connectors/chat/widget
 screenshots: $(READY) ## pictures of the chat widget and the agent console, into var/screenshots
 	@sh .ci/packages.sh chromium=chromium -=fonts-noto-core -=fonts-noto-cjk
 	@$(BIN)/python -m tests.screenshots var/screenshots
+
+.PHONY: autobahn
+autobahn: $(READY) ## the Autobahn test suite against the web chat; needs a Python 2.7 (PYTHON2=...)
+	@$(BIN)/python -m tests.autobahn $(ARGS)
 
 .PHONY: clean
 clean: ## remove what was built and installed; data in var/ stays

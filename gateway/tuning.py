@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
-import resource
 
 import structlog
+
+from connectors.descriptors import DESCRIPTORS
 
 log = structlog.get_logger(__name__)
 
@@ -28,11 +29,6 @@ def calm_gc() -> None:
 def allow_files(connections: int) -> None:
     """Raise the limit of open files: 1024, the usual one, is less than the connections we are to take."""
     wanted = connections + FILES_BESIDE_CONNECTIONS
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return
-    reachable = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (reachable, hard))
-    if reachable < wanted:
+    if DESCRIPTORS.reserve("http", wanted) < wanted:
         hint = f"raise the limit of open files to {wanted} (ulimit -n, LimitNOFILE=), or lower http.max_connections"
-        log.warning("file_limit_too_low", limit=reachable, hint=hint)
+        log.warning("file_limit_too_low", limit=DESCRIPTORS.limit, hint=hint)

@@ -46,7 +46,7 @@ ARABIC = Talk(
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 PICTURES: dict[str, tuple[str, Talk, dict[str, Any]]] = {
     "desktop": ("", ENGLISH, {"viewport": DESKTOP}),
-    "phone": ("", ENGLISH, {"viewport": PHONE, "device_scale_factor": 2}),
+    "phone": ("", ENGLISH, {"viewport": PHONE, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}),
     "dark": ("?theme=dark", ENGLISH, {"viewport": DESKTOP, "color_scheme": "dark"}),
     "right-to-left": ("?lang=ar&position=left&color=%230f766e", ARABIC, {"viewport": DESKTOP}),
 }
@@ -86,6 +86,7 @@ def take(name: str, folder: Path, browser: Browser, place: Path) -> None:
         talk(visitor, gateway, said, picture=picture)
         visitor.page.screenshot(path=folder / f"{name}.png")
         if name == "desktop":
+            change(visitor, said, folder)
             console(visitor.page.context.new_page(), gateway, folder / "console.png")
             visitor.page.keyboard.press("Escape")
             gateway.answer(said.question, "Done!")
@@ -94,6 +95,17 @@ def take(name: str, folder: Path, browser: Browser, place: Path) -> None:
     finally:
         context.close()
         gateway.close()
+
+
+def change(visitor: Visitor, said: Talk, folder: Path) -> None:
+    """Take pictures of what can be done with a message of one's own, and of it being edited."""
+    message = visitor.sees(said.last, "mine")
+    message.hover()
+    message.locator(".more").click()
+    visitor.page.screenshot(path=folder / "changing.png")
+    message.get_by_role("button", name="Edit", exact=True).click()
+    visitor.page.screenshot(path=folder / "editing.png")
+    visitor.page.keyboard.press("Escape")
 
 
 def console(page: Page, gateway: ChatGateway, path: Path) -> None:

@@ -25,6 +25,7 @@ from connectors.chat.socket import Socket
 from connectors.chat.talk import Talk
 from connectors.chat.tokens import Tokens
 from connectors.chat.web import Web
+from connectors.descriptors import DESCRIPTORS
 from connectors.pages import Admitted
 from connectors.registry import connector
 from normalizer.codecs.chat import ChatCodec
@@ -84,6 +85,7 @@ class ChatChannel:
         try:
             await port.join(self._member)
             self._listener = port
+            self._check_room(port)
             await self._dismissed.wait()
             await self._member.dismiss()
             await asyncio.Event().wait()
@@ -131,6 +133,13 @@ class ChatChannel:
     def probe_port(self) -> int | None:
         """Return the port of the WebSocket; None while it is not open."""
         return self._listener.port if self._listener is not None else None
+
+    def _check_room(self, port: Listener) -> None:
+        if port.room >= self._config.max_connections:
+            return
+        raising = f"raise the limit of open files to {DESCRIPTORS.wanted} (ulimit -n, LimitNOFILE=)"
+        hint = f"{raising}, or lower `max_connections`"
+        self._context.log.warning("file_limit_too_low", limit=DESCRIPTORS.limit, max_connections=port.room, hint=hint)
 
     def _socket(self, ws: ServerConnection, remote: str) -> Socket:
         return Socket(ws, self._kit, self._desk, remote=remote)

@@ -85,9 +85,10 @@ class ChatConfig(ChannelConfig, frozen=True, kw_only=True):
         edit_secs: how long visitors may edit and delete a message; 0 is never.
         text_max: longest text of a visitor, in characters.
         message_max_bytes: largest frame and request.
+        max_sends: answers put into conversations at the same time; there is no provider whom more would annoy.
         messages_per_minute: messages, edits and deletions of a session; a third of it may come at once.
         calls_per_minute: everything of a session.
-        max_connections: WebSockets of this process.
+        max_connections: WebSockets of this process; fewer where it may not open so many files (a warning says so).
         max_connections_per_ip: WebSockets of one client (IPv6: of one /64).
         max_polls: requests of this process that are held at the same time by long polling; beyond it they are answered
             at once.
@@ -114,6 +115,7 @@ class ChatConfig(ChannelConfig, frozen=True, kw_only=True):
     identity_secs: Seconds = 86_400.0
     keep_secs: Seconds = 2_592_000.0
     edit_secs: Annotated[float, Meta(ge=0)] = 900.0
+    max_sends: Positive = 64
     text_max: Positive = 8000
     message_max_bytes: Annotated[int, Meta(ge=1024)] = 65_536
     messages_per_minute: Positive = 30

@@ -1,7 +1,13 @@
-"""Calls of a client who has said hello: read, limited, done, answered; the same for both transports."""
+"""Calls of a client who has said hello: read, limited, done, answered; the same for both transports.
+
+Only so many are under way at the same time; the others wait in their order, and their connections are not read. Without
+that a rush of clients would have so many calls share the process that every one of them waits for the stores longer
+than those may take: all would be answered `busy`, come again, and nothing would ever be done.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -20,6 +26,8 @@ from normalizer.codecs.chat_types import CALLS, Hello, Nothing, Upto
 from normalizer.rpc import Request, RpcError
 
 WRITES = frozenset({"message.send", "message.edit", "message.delete", "transcript", "session.close"})
+UNDER_WAY = 100
+"""Calls of a channel in one process: more than keep a core busy, and few enough to be done within a store's timeout."""
 T = TypeVar("T")
 _Handler = Callable[[Session, Any, Raw], Awaitable[Answer]]
 
@@ -32,6 +40,7 @@ class Desk:
         config, self._kit, self._front, self._reading = kit.config, kit, front, reading
         self._calls = Rates(config.calls_per_minute, burst=config.calls_per_minute / 3, clock=kit.clock)
         self._writes = Rates(config.messages_per_minute, burst=config.messages_per_minute / 3, clock=kit.clock)
+        self._turns = asyncio.Semaphore(UNDER_WAY)
         self._handlers: dict[str, _Handler] = {
             "message.send": talk.send,
             "message.edit": talk.edit,
@@ -68,6 +77,8 @@ class Desk:
         if wait:
             raise throttled(wait)
         said = _params(request, CALLS[request.method])
+        if request.method == "ping":  # asks whether we are there, which others shall not delay
+            return await handler(session, said, request.params)
         return await self._guarded(lambda: handler(session, said, request.params))
 
     def rate(self, session: Session) -> float:
@@ -81,7 +92,8 @@ class Desk:
 
     async def _guarded(self, work: Callable[[], Awaitable[T]]) -> T:
         try:
-            return await work()
+            async with self._turns:
+                return await work()
         except RpcError:
             raise
         except PASSING as exc:

@@ -91,6 +91,7 @@ class Front:
             "text_max": config.text_max,
             "message_max_bytes": config.message_max_bytes,
             "messages_per_minute": config.messages_per_minute,
+            "edit_secs": config.edit_secs,
             "history_max": HISTORY_MAX,
             "upload_max_bytes": config.upload_max_bytes,
             "upload_types": list(config.upload_types),

@@ -23,6 +23,7 @@ from connectors.addresses import client_address, parse_networks
 from connectors.chat.config import ChatConfig
 from connectors.chat.limits import Places, client_of
 from connectors.chat.origins import Origins
+from connectors.descriptors import DESCRIPTORS
 from connectors.errors import Misconfigured
 
 SUBPROTOCOL = Subprotocol("omnigate.chat.1")
@@ -105,7 +106,11 @@ class _Connection(ServerConnection):
 
 
 class Listener:
-    """Owns its port while it has members."""
+    """Owns its port while it has members.
+
+    Attributes:
+        room: connections it takes: `max_connections`, or fewer where the process may not open so many files.
+    """
 
     def __init__(self, config: ChatConfig) -> None:
         """Nothing is opened yet."""
@@ -114,7 +119,8 @@ class Listener:
         self._config = config
         self._members: dict[str, Member] = {}
         self._server: Server | None = None
-        self._places = Places(config.max_connections, config.max_connections_per_ip)
+        self.room = config.max_connections
+        self._places = Places(self.room, config.max_connections_per_ip)
 
     @property
     def port(self) -> int:
@@ -160,16 +166,18 @@ class Listener:
         if self._members or self._server is None:
             return None
         server, self._server = self._server, None
+        DESCRIPTORS.release(self._config.listen)
         server.close(code=CloseCode.SERVICE_RESTART)
         return server
 
     def _configure(self, config: ChatConfig) -> None:
         self._config, self._shared = config, config.port_options
-        self._places = Places(config.max_connections, config.max_connections_per_ip)
+        self.room = max(1, DESCRIPTORS.reserve(config.listen, config.max_connections + SPARE) - SPARE)
+        self._places = Places(self.room, config.max_connections_per_ip)
 
     async def _open(self, config: ChatConfig) -> Server:
         host, _, port = config.listen.rpartition(":")
-        connection = type("Connection", (_Connection,), {"most": config.max_connections + SPARE})
+        connection = type("Connection", (_Connection,), {"most": self.room + SPARE})
         try:
             return await serve(
                 self._handle,

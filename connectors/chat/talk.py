@@ -73,6 +73,8 @@ class Talk:
         feed, uid = session.feed, f"e:{said.id}:{said.revision}"
         original, known = await self._own(session, said.id), await self._kit.feeds.find(feed, uid)
         if known is not None:
+            if _words(said) not in {None, entries.message_of(known).text}:
+                raise RpcError(rpc.REJECTED, "another edit has this `revision`: choose a higher one")
             return {"id": said.id, "seq": known.seq}
         if await self._kit.feeds.find(feed, f"x:{said.id}") is not None:
             raise RpcError(rpc.REJECTED, "this message was deleted")
@@ -154,6 +156,13 @@ class Talk:
 def _sent(entry: FeedEntry) -> Answer:
     message = entries.message_of(entry)
     return {"id": message.id, "seq": entry.seq, "pos": entries.pos(entry), "at": message.at}
+
+
+def _words(said: t.Content) -> str | None:
+    """Return what a call says; None where there are files in it, which would have to be looked up."""
+    if any(isinstance(part, t.SaidFile) for part in said.content):
+        return None
+    return plain(parts_of(said, {}))
 
 
 def _author(session: Session) -> Author:

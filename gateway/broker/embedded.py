@@ -2,7 +2,8 @@
 
 Several processes of one machine (the gateway's workers, `omnigate tail`, `omnigate call`) open the same file. What one
 writes, the others notice by asking SQLite for `data_version` up to fifty times a second; inside a process nobody
-polls. A process that dies keeps its unacknowledged messages until its lease ends, then others get them.
+polls. When a process dies the others get its unacknowledged messages within half a second (`embedded_lives`), and
+those of one that hangs when its lease has ended.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from dedup.groupcommit import Database
 from gateway.broker import embedded_consumer as consumer
 from gateway.broker.api import BrokerUnavailable, Consumer, Delivery, Listener, Outcome, Publication, QueueSpec
 from gateway.broker.embedded_consumer import ANY, Station
+from gateway.broker.embedded_lives import Lives
 from gateway.broker.embedded_outbox import Outbox
 from gateway.broker.embedded_schema import SCHEMA, ignored, limits
 from gateway.broker.embedded_store import Store
@@ -34,6 +36,7 @@ from gateway.settings.model import BrokerSection
 log = structlog.get_logger(__name__)
 
 FILE = "broker.db"
+LIVES = "broker.lives"
 LEASE_SECS = 15.0
 LAZY_POLL_SECS = 0.05
 RETRY_SECS = 0.5
@@ -55,12 +58,14 @@ class EmbeddedBroker:
         sweep: float = SWEEP_SECS,
         clock: Callable[[], float] = time.time,  # noqa: TID251 -- the edge: shared between processes
     ) -> None:
-        """Prepare; `run` opens `data_dir`/broker.db. `lease` (seconds) is for processes that die, `sweep`
+        """Prepare; `run` opens `data_dir`/broker.db. `lease` (seconds) is for processes that hang, `sweep`
         the time between two tidyings.
         """
         self._settings, self._path, self._clock = settings, data_dir / FILE, clock
         self._lease, self._sweep = lease, sweep
-        self._owner = f"{node}:{os.getpid()}:{secrets.token_hex(8)}"
+        name = secrets.token_hex(8)
+        self._owner = f"{node}:{os.getpid()}:{name}"
+        self._lives = Lives(data_dir / LIVES, name)
         self._queues, self._faults = _checked(settings.queues)
         self._outbox = Outbox(publish_timeout=settings.publish_timeout_secs, most=settings.max_unconfirmed)
         self._station: Station | None = None
@@ -92,7 +97,8 @@ class EmbeddedBroker:
             database = Database(self._path, SCHEMA)
             try:
                 await asyncio.to_thread(database.open)
-                await self._serve(database)
+                with self._lives.held():
+                    await self._serve(database)
             except (sqlite3.Error, OSError, BrokerUnavailable) as exc:
                 self._down(f"{self._path}: {exc}")
             finally:
@@ -150,6 +156,7 @@ class EmbeddedBroker:
         store = Store(self._owner, lease=self._lease, clock=self._clock)
         station = Station(database, store)
         await station.write(partial(self._move_in, store))
+        await self._bury(station)
         for fault in self._faults:
             log.error("broker_layout", fault=fault)
         self._station, self._problem = station, None
@@ -185,8 +192,16 @@ class EmbeddedBroker:
         while True:
             await asyncio.sleep(EXPIRE_SECS)
             with suppress(BrokerUnavailable):  # `_tend` meets the same error and says so
+                await self._bury(station)
                 if station.read("SELECT 1 FROM entries WHERE expires <= ? LIMIT 1", self._clock()):
                     station.notify(await station.write(station.store.expire))
+
+    async def _bury(self, station: Station) -> None:
+        """Let others have what processes held that are dead."""
+        with self._lives.fallen() as names:
+            if names:
+                await station.write(partial(station.store.forget, names=names))
+                station.notify((ANY,))
 
     async def _tend(self, station: Station) -> None:
         loop = asyncio.get_running_loop()

@@ -167,6 +167,11 @@ class Store:
         """Let go of everything this process holds."""
         db.execute("DELETE FROM owners WHERE owner = ?", (self.owner,))
 
+    @staticmethod
+    def forget(db: sqlite3.Connection, names: Iterable[str]) -> None:
+        """Let go of everything that the processes of these names hold: the end of an owner is its name."""
+        db.executemany("DELETE FROM owners WHERE owner LIKE '%:' || ?", [(name,) for name in names])
+
     def expire(self, db: sqlite3.Connection) -> set[str]:
         """Turn expired messages that nobody holds into dead letters; names the queues that got some."""
         self._refresh(db)

@@ -17,6 +17,8 @@ import msgspec
 import psutil
 import pytest
 
+from tests.bench.chat.run import STARTERS as CHAT_STARTERS
+from tests.bench.chat.run import bench as bench_chat
 from tests.bench.load import Load, Round, Servers, largest_rss_mib, measure
 from tests.bench.mail.run import bench as bench_mail
 from tests.bench.mail.subjects import STARTERS as MAIL_STARTERS
@@ -51,9 +53,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--mail", action="store_true", help="mails over SMTP instead of Telegram updates over HTTP")
     parser.add_argument("--connections", type=int, help="kept alive: 64 of wrk, 16 of mail clients")
     parser.add_argument("--rate", type=int, default=1000, help="offered per second in the latency rounds")
-    names = list(dict.fromkeys([*STARTERS, *MAIL_STARTERS]))
+    names = list(dict.fromkeys([*STARTERS, *MAIL_STARTERS, *CHAT_STARTERS]))
     parser.add_argument("--only", choices=names, action="append", help="a subject; several are possible")
     parser.add_argument("--whatsapp", action="store_true", help="measure the WhatsApp webhook instead, by batch size")
+    parser.add_argument("--chat", action="store_true", help="web chats: 10 000 visitors who are there, 2 000 who write")
     parser.add_argument("--no-memory", action="store_true", help=f"do not go on to {_MANY} messages")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
     return parser.parse_args()
@@ -73,6 +76,8 @@ def main() -> int:
             )
         if arguments.whatsapp:
             return bench_whatsapp(secs=arguments.secs, rounds=arguments.rounds, target=arguments.json)
+        if arguments.chat:
+            return bench_chat(only=arguments.only, rounds=arguments.rounds, secs=arguments.secs, target=arguments.json)
         result = _bench(arguments)
     except (pytest.skip.Exception, pytest.fail.Exception) as reason:
         print(f"bench: {reason}", file=sys.stderr)

@@ -6,7 +6,7 @@ import json
 import resource
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -124,15 +124,20 @@ class Servers(msgspec.Struct, frozen=True):
     redis: RedisServer
     rabbit: RabbitServer
 
+    @property
+    def pids(self) -> tuple[int, int]:
+        """Their process ids."""
+        return self.redis.pid, self.rabbit.pid
+
 
 def measure(subject: Subject, load: Source, servers: Servers, first: int) -> Round:
     """Empty the queue, run the load, wait until the queue stands still, and count."""
     rabbit = servers.rabbit
     rabbit.purge(subject.vhost, QUEUE)
     cpu, broker = cpu_secs(subject.pid), cpu_secs(rabbit.pid)
-    with _noise(subject, servers) as noise:
+    with noise((subject.pid, *servers.pids)) as busy:
         figures = load.run(subject.port, first)
-    queued = _settled_length(rabbit, subject.vhost)
+    queued = settled_length(rabbit, subject.vhost)
     cpu, broker = cpu_secs(subject.pid) - cpu, cpu_secs(rabbit.pid) - broker
     accepted = int(figures["answers"] - figures["refused"])
     rss = largest_rss_mib(subject.pid)
@@ -148,7 +153,7 @@ def measure(subject: Subject, load: Source, servers: Servers, first: int) -> Rou
         cpu_us=cpu / max(queued, 1) * 1e6,
         broker_us=broker / max(queued, 1) * 1e6,
         rss_mib=rss,
-        noise=noise[0],
+        noise=busy[0],
         refused=int(figures["refused"]),
         broken=int(figures["broken"] + figures["timeouts"]),
         size=load.size,
@@ -156,20 +161,20 @@ def measure(subject: Subject, load: Source, servers: Servers, first: int) -> Rou
 
 
 @contextmanager
-def _noise(subject: Subject, servers: Servers) -> Iterator[list[float]]:
-    """Fill in, at the end, how many cores were busy with what is not ours."""
+def noise(pids: Sequence[int]) -> Iterator[list[float]]:
+    """Fill in, at the end, how many cores were busy with what is neither ours nor of the processes `pids`."""
     result: list[float] = []
-    others, started = _others_secs(subject, servers), time.monotonic()
+    others, started = _others_secs(pids), time.monotonic()
     yield result
-    result.append((_others_secs(subject, servers) - others) / (time.monotonic() - started))
+    result.append((_others_secs(pids) - others) / (time.monotonic() - started))
 
 
-def _others_secs(subject: Subject, servers: Servers) -> float:
+def _others_secs(pids: Sequence[int]) -> float:
     whole = psutil.cpu_times()
     busy = whole.user + whole.nice + whole.system + whole.irq + whole.softirq
     own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     ours = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
-    ours += sum(map(cpu_secs, (subject.pid, servers.redis.pid, servers.rabbit.pid)))
+    ours += sum(map(cpu_secs, pids))
     return float(busy) - ours
 
 
@@ -183,15 +188,20 @@ def largest_rss_mib(pid: int) -> float:
     return float(max(process.memory_info().rss for process in _family(pid))) / 2**20
 
 
+def rss_bytes(pid: int) -> int:
+    """Resident sets of a process and its descendants, together."""
+    return int(sum(process.memory_info().rss for process in _family(pid)))
+
+
 def _family(pid: int) -> list[psutil.Process]:
     parent = psutil.Process(pid)
     return [parent, *parent.children(recursive=True)]
 
 
-def _settled_length(rabbit: RabbitServer, vhost: str) -> int:
+def settled_length(rabbit: RabbitServer, vhost: str, queue: str = QUEUE) -> int:
     """Length of the queue once it is the same three times in a row."""
-    seen = [rabbit.queue_length(vhost, QUEUE)]
+    seen = [rabbit.queue_length(vhost, queue)]
     while len(seen) < 3 or len(set(seen[-3:])) > 1:
         time.sleep(0.15)
-        seen.append(rabbit.queue_length(vhost, QUEUE))
+        seen.append(rabbit.queue_length(vhost, queue))
     return seen[-1]

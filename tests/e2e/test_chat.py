@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus
 
 from tests.servers.gateway import GatewayProcess
-from tests.servers.process import free_port, listening, wait_until
+from tests.servers.process import Process, free_port, open_ports, wait_until
 from tests.servers.redis import RedisServer
 
 pytestmark = pytest.mark.slow
 
 MakeGateway = Callable[..., GatewayProcess]
+OMNIGATE = str(Path(sys.executable).with_name("omnigate"))
 KEY = "a-key-of-the-tests-with-32-letters"
 QUEUES = (("helpdesk", "v1.*.*.message.received"),)
 
@@ -74,7 +79,7 @@ async def visit() -> AsyncIterator[Visit]:
 
         async def made(port: int, **hello: Any) -> tuple[Client, dict[str, Any]]:
             await asyncio.to_thread(
-                lambda: wait_until(lambda: listening(port), timeout=20, what=f"something listens on {port}")
+                lambda: wait_until(lambda: port in open_ports(), timeout=20, what=f"something listens on {port}")
             )
             ws = await stack.enter_async_context(connect(f"ws://127.0.0.1:{port}/chat/web/ws", proxy=None))
             client = Client(ws)
@@ -210,6 +215,33 @@ async def test_when_a_node_dies_its_visitors_go_on_at_another(
     await tab.message("and on")
     first = next(told["params"]["message"]["text"] for told in again.heard if told["method"] == "message")
     assert first == "while she was away"
+
+
+async def test_a_process_that_may_open_few_files_says_so_and_takes_as_many_visitors_as_it_can(
+    tmp_path: Path, visit: Visit
+) -> None:
+    port = free_port()
+    gateway = GatewayProcess(tmp_path / "gateway", channels=channel(port, max_connections_per_ip="1000"))
+    command = [str(shutil.which("prlimit")), "--nofile=600:700", OMNIGATE, "run", "--config", str(gateway.config)]
+    process = Process(command, env={**gateway.env, "CHAT_TOKEN_KEY": KEY}, log=tmp_path / "log")
+    try:
+        process.wait_until(gateway.ready, timeout=30, what="ready")
+        client, hello = await visit(port)
+        lines = [json.loads(line) for line in process.output().splitlines() if line.startswith("{")]
+        (said,) = [line for line in lines if line["event"] == "file_limit_too_low" and line.get("channel") == "web"]
+        assert said["limit"] == 700
+        assert "LimitNOFILE" in said["hint"]
+        assert 0 < said["max_connections"] < 700
+        for _ in range(said["max_connections"] - 1):
+            await visit(port)
+        with pytest.raises(InvalidStatus) as refused:
+            await visit(port)
+        assert refused.value.response.status_code == 503
+        await client.call("message.send", id="c1", text="still served")
+        await send(gateway, hello["conversation"], "and answered")
+        await client.message("and answered")
+    finally:
+        process.kill()
 
 
 async def test_what_the_core_asks_goes_through_the_queue(make_gateway: MakeGateway, visit: Visit) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sqlite3
 import sys
 import textwrap
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from gateway.broker.api import COMMANDS, BrokerUnavailable, NoSuchQueue, Outcome, Publication, QueueSpec
-from gateway.broker.embedded import FILE, EmbeddedBroker
+from gateway.broker.embedded import FILE, LIVES, EmbeddedBroker
 from gateway.broker.embedded_schema import SCHEMA
 from gateway.broker.embedded_store import Store
 from gateway.settings.model import BrokerSection
@@ -133,47 +134,86 @@ async def test_consumer_and_onlooker_see_what_another_process_publishes(tmp_path
     assert seen == taken == ["evt_0", "evt_1", "evt_2"]
 
 
-async def test_message_held_by_a_killed_process_comes_again_after_its_lease(tmp_path: Path) -> None:
+async def holder(folder: Path, queue: str) -> asyncio.subprocess.Process:
+    """Start a process that holds the message evt_1, which is in the queue."""
+    other = await process(HOLDER, folder, queue)
+    assert other.stdout is not None
+    assert await other.stdout.readline() == b"evt_1\n"
+    return other
+
+
+async def test_message_held_by_a_process_that_hangs_comes_again_after_its_lease(tmp_path: Path) -> None:
     async with running(tmp_path, lease=0.6) as broker, asyncio.timeout(30):
         await broker.publish(publication(1))
-        other = await process(HOLDER, tmp_path, "helpdesk")
-        assert other.stdout is not None
-        assert await other.stdout.readline() == b"evt_1\n"
-
+        other = await holder(tmp_path, "helpdesk")
         async with broker.consume("helpdesk", prefetch=1) as consumer:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(1.0):  # longer than the lease: a living process keeps what it holds
                     await anext(aiter(consumer))
-            other.kill()
-            await other.wait()
+            other.send_signal(signal.SIGSTOP)
             delivery = await anext(aiter(consumer))
+        other.kill()
+        await other.wait()
 
     assert delivery.message_id == "evt_1"
     assert delivery.redelivered
+
+
+async def test_message_held_by_a_killed_process_comes_again_without_waiting_for_a_lease(tmp_path: Path) -> None:
+    async with running(tmp_path, lease=3600.0) as broker, asyncio.timeout(30):
+        await broker.publish(publication(1))
+        other = await holder(tmp_path, "helpdesk")
+        other.kill()
+        await other.wait()
+        assert await first(broker, "helpdesk") == "evt_1"
+        assert count(tmp_path, "owners") == 1
+    assert list((tmp_path / LIVES).iterdir()) == []
 
 
 def command(number: int) -> Publication:
     return publication(number, exchange=COMMANDS, routing_key="v1.shop.message.send")
 
 
-async def test_next_process_takes_the_commands_of_a_killed_one_after_its_lease(tmp_path: Path) -> None:
+async def test_next_process_takes_the_commands_of_one_that_hangs_after_its_lease(tmp_path: Path) -> None:
     async with running(tmp_path, lease=0.6) as broker, asyncio.timeout(30):
         queue = await broker.declare_channel("shop")
         await broker.publish(command(1))
-        other = await process(HOLDER, tmp_path, queue)
-        assert other.stdout is not None
-        assert await other.stdout.readline() == b"evt_1\n"
-
+        other = await holder(tmp_path, queue)
         async with broker.consume(queue, prefetch=5) as consumer:
             await broker.publish(command(2))
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(1.0):  # longer than the lease: while that one lives, it is its turn
                     await anext(aiter(consumer))
-            other.kill()
-            await other.wait()
+            other.send_signal(signal.SIGSTOP)
             deliveries = [await anext(aiter(consumer)) for _ in range(2)]
+        other.kill()
+        await other.wait()
 
     assert [delivery.message_id for delivery in deliveries] == ["evt_1", "evt_2"]
+
+
+async def test_next_process_takes_the_commands_of_a_killed_one_at_once(tmp_path: Path) -> None:
+    async with running(tmp_path) as broker:
+        queue = await broker.declare_channel("shop")
+        await broker.publish(command(1))
+    other = await holder(tmp_path, queue)
+    other.kill()
+    await other.wait()
+    async with running(tmp_path, lease=3600.0) as broker, asyncio.timeout(30):  # as after `kill -9` and a restart
+        await broker.publish(command(2))
+        async with broker.consume(queue, prefetch=5) as consumer:
+            deliveries = [await anext(aiter(consumer)) for _ in range(2)]
+    assert [delivery.message_id for delivery in deliveries] == ["evt_1", "evt_2"]
+
+
+async def test_where_processes_cannot_lock_files_the_lease_tells_who_is_dead(tmp_path: Path) -> None:
+    (tmp_path / LIVES).write_text("in the way")
+    async with running(tmp_path, lease=0.6) as broker, asyncio.timeout(30):
+        await broker.publish(publication(1))
+        other = await holder(tmp_path, "helpdesk")
+        other.kill()
+        await other.wait()
+        assert await first(broker, "helpdesk") == "evt_1"
 
 
 async def test_process_that_was_silent_for_too_long_has_lost_its_turn(tmp_path: Path) -> None:

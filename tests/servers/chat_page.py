@@ -7,7 +7,7 @@ import json
 import struct
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -89,8 +89,8 @@ class BadNetwork:
 class ChatGateway:
     """A gateway with one chat, ``web``; its WebSocket is reached over `network`."""
 
-    def __init__(self, folder: Path, *, options: str = "") -> None:
-        """Take further options of the channel, as TOML lines."""
+    def __init__(self, folder: Path, *, options: str = "", env: Mapping[str, str] | None = None) -> None:
+        """Take further options of the channel, as TOML lines, and further environment."""
         self.ws_port = free_port()
         self.network = BadNetwork(self.ws_port)
         self.network.__enter__()
@@ -99,7 +99,7 @@ class ChatGateway:
             f'public_url = "ws://127.0.0.1:{self.network.port}"\norigins = ["*"]\n'
             f"messages_per_minute = 600\ncalls_per_minute = 6000\nsessions_per_minute_per_ip = 0\n{options}"
         )
-        self.process = GatewayProcess(folder, channels=channel)
+        self.process = GatewayProcess(folder, channels=channel, env=env)
         self.process.start()
         self._tail: Process | None = None
 
@@ -117,6 +117,13 @@ class ChatGateway:
 
     def received(self, text: str) -> list[dict[str, Any]]:
         """Wait until the core has got a message with this text; returns all that came with it."""
+        return self._wait(lambda event: bool(event["params"].get("message", {}).get("text") == text), repr(text))
+
+    def told(self, method: str) -> list[dict[str, Any]]:
+        """Wait until the core was told something by this method; returns all of it."""
+        return self._wait(lambda event: bool(event["method"] == method), method)
+
+    def _wait(self, wanted: Callable[[dict[str, Any]], bool], what: str) -> list[dict[str, Any]]:
         out = self.process.folder / "tail.log"
         if self._tail is None:
             self._tail = self.process.follow(out)
@@ -125,18 +132,27 @@ class ChatGateway:
         def there() -> bool:
             lines = out.read_text().splitlines() if out.exists() else []
             events = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
-            found[:] = [event for event in events if event["params"].get("message", {}).get("text") == text]
+            found[:] = filter(wanted, events)
             return bool(found)
 
-        wait_until(there, timeout=20, what=f"{text!r} at the core")
+        wait_until(there, timeout=20, what=f"{what} at the core")
         return found
 
-    def answer(self, question: str, text: str = "", **params: Any) -> None:
-        """Answer a message of a visitor as the core does."""
-        event = self.received(question)[0]["params"]
-        given = {"channel": "web", "conversation": event["conversation"]["id"], **({"text": text} if text else {})}
-        answer = self.process.call("message.send", {**given, **params})
+    def answer(self, question: str, text: str = "", **params: Any) -> str:
+        """Answer a message of a visitor as the core does; returns the id of the answer."""
+        answer = self._ask("message.send", question, **({"text": text} if text else {}), **params)
         assert answer.get("result", {}).get("status") == "sent", answer
+        (sent,) = answer["result"]["message"]["provider_ids"]
+        return str(sent)
+
+    def change(self, question: str, method: str, sent: str, **params: Any) -> None:
+        """Edit or delete an answer to a message of a visitor, as the core does."""
+        changed = self._ask(method, question, message={"provider_id": sent}, **params)
+        assert "result" in changed, changed
+
+    def _ask(self, method: str, question: str, **params: Any) -> Any:
+        conversation = self.received(question)[0]["params"]["conversation"]["id"]
+        return self.process.call(method, {"channel": "web", "conversation": conversation, **params})
 
 
 class Visitor:

@@ -403,6 +403,30 @@ class Client {
     if (item) { delete item.error; this.store.set("outbox", this.outbox); this.flush(); this.change(); }
   }
   discard(id) { this.sent(id); this.change(); }
+  // What a visitor may still change: words of his own, taken by the server, for as long as it says.
+  text(message) {
+    const { parts } = message;
+    if (!parts?.length) return message.text;
+    return parts.length === 1 && parts[0].type === "text" ? parts[0].body : null;
+  }
+  until(message) {
+    const mine = message?.from?.role === "visitor" && message.seq && !message.deleted;
+    return mine ? new Date(message.at).getTime() + (this.limits?.edit_secs || 0) * 1000 : 0;
+  }
+  async edit(id, text) {
+    const revision = this.messages.get(id).revision + 1;
+    await this.call("message.edit", { id, revision, text });
+    this.changed(id, { text, parts: undefined, revision });
+  }
+  async remove(id) {
+    await this.call("message.delete", { id });
+    this.changed(id, { text: "", parts: undefined, deleted: true });
+  }
+  changed(id, values) {
+    const had = this.messages.get(id);
+    if (had && !had.deleted && !(had.revision > values.revision)) this.messages.set(id, { ...had, ...values });
+    this.change();
+  }
 
   // One after the other: the next when the one before has its result. The same id again is the same message.
   async flush() {

@@ -45,10 +45,11 @@ class View {
     this.go = el("button", { class: "go", "aria-label": t("send"), title: t("send"), disabled: true }, icon("send"));
     this.count = el("div", { class: "count", role: "status", hidden: true });
     this.drop = el("div", { class: "drop", hidden: true }, t("drop"));
+    this.task = el("div", { class: "task", hidden: true }, el("span", { role: "status" }), el("button", { type: "button", "aria-label": t("cancel"), title: t("cancel"), onclick: () => this.edited() }, icon("close")));
     this.form = el("form", { onsubmit: (event) => { event.preventDefault(); this.submit(); } }, el("div", { class: "field" }, this.clip, this.text), this.picker, this.go);
     this.panel = el("div", { class: "panel", role: "dialog", "aria-label": title, hidden: true, onkeydown: (event) => this.escape(event) },
       el("header", {}, this.avatar, el("div", { class: "who" }, el("h2", {}, title), this.presence), this.menuButton, el("button", { type: "button", "aria-label": t("close"), onclick: () => this.close() }, icon("down"))),
-      this.menuBox, this.notice, this.log, this.said, this.jump, this.uploadBox, this.form, this.count, this.drop);
+      this.menuBox, this.notice, this.log, this.said, this.jump, this.uploadBox, this.task, this.form, this.count, this.drop);
     for (const [name, on] of [["dragenter", true], ["dragover", true], ["dragleave", false], ["drop", false]]) this.panel.addEventListener(name, (event) => this.dragged(event, name, on));
     this.root = el("div", { class: "root " + (options.position === "left" ? "left" : "right"), lang: this.lang, dir: RTL.includes(this.lang.split("-")[0]) ? "rtl" : "ltr" }, this.panel, this.launcher);
     shadow.append(this.root);
@@ -98,7 +99,10 @@ class View {
   escape(event) {
     if (event.key !== "Escape") return;
     event.stopPropagation();
-    if (!this.menuBox.hidden) { this.menu(false); this.menuButton.focus(); } else this.close();
+    if (!this.menuBox.hidden) { this.menu(false); this.menuButton.focus(); }
+    else if (this.choosing) this.choose(null);
+    else if (this.editing) this.edited();
+    else this.close();
   }
   menu(open) {
     this.menuBox.hidden = !open;
@@ -122,20 +126,92 @@ class View {
     this.count.hidden = over <= 0;
     this.count.textContent = over > 0 ? this.t("long", { count: over }) : "";
     this.go.disabled = !this.text.value.trim() || over > 0;
-    this.client.writing(!!this.text.value.trim());
+    if (!this.editing) this.client.writing(!!this.text.value.trim());
   }
   key(event) {
+    if (event.key === "ArrowUp" && !this.text.value && !this.editing) {
+      const last = this.client.list().reverse().find((message) => this.changeable(message));
+      if (last && this.client.text(last) !== null) { event.preventDefault(); this.edit(last); }
+    }
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== 229) { event.preventDefault(); this.submit(); }
   }
   submit() {
     const text = this.text.value.trim();
     if (!text || this.go.disabled) return;
+    if (this.editing) return this.saveEdit(text);
     this.text.value = "";
     this.client.wroteAt = 0;
     this.client.send({ text });
     this.typed();
     this.bottom();
     this.text.focus({ preventScroll: true });
+  }
+
+  // --- changing what one has said ---------------------------------------------------------------------------------
+  changeable(message) { return this.client.state === "online" && this.client.until(message) > Date.now(); }
+  // The buttons beside a message, for the one they were asked for.
+  choose(id) {
+    const before = this.choosing;
+    this.choosing = id;
+    this.draw();
+    const at = this.nodes.get(id ?? before)?.node.querySelector(id ? ".acts button:nth-child(2)" : ".acts button");
+    at?.focus({ preventScroll: true });
+  }
+  edit(message) {
+    this.choosing = null;
+    this.editing = message.id;
+    this.draft = this.text.value;
+    this.text.value = this.client.text(message);
+    this.task.hidden = false;
+    this.task.firstChild.textContent = this.t("editing");
+    this.goes("check", "save_edit");
+    this.draw();
+    this.typed();
+    this.text.focus({ preventScroll: true });
+  }
+  // Back to what was being written.
+  edited() {
+    this.editing = null;
+    this.task.hidden = true;
+    this.task.className = "task";
+    this.text.value = this.draft || "";
+    this.goes("send", "send");
+    this.draw();
+    this.typed();
+    this.text.focus({ preventScroll: true });
+  }
+  goes(name, label) {
+    this.go.replaceChildren(icon(name));
+    for (const attribute of ["aria-label", "title"]) this.go.setAttribute(attribute, this.t(label));
+  }
+  async saveEdit(text) {
+    const id = this.editing, message = this.client.messages.get(id);
+    this.go.disabled = true;
+    try {
+      if (text !== this.client.text(message)) await this.client.edit(id, text);
+      if (this.editing === id) this.edited();
+    } catch (error) { this.unchanged(error); this.typed(); }
+  }
+  async remove(id) {
+    try { await this.client.remove(id); } catch (error) { this.unchanged(error); }
+    this.choose(null);
+    this.text.focus({ preventScroll: true });
+  }
+  unchanged(error) {
+    const reason = error.code === -1 ? this.t("try_again") : error.code === -32007 ? this.t("too_late") : error.message;
+    this.task.hidden = false;
+    this.task.className = "task bad";
+    this.task.firstChild.textContent = this.t("unchanged", { reason });
+  }
+  acts(message) {
+    const t = this.tx, words = this.client.text(message), button = (label, onclick, extra) => el("button", { type: "button", onclick, ...extra }, label);
+    const open = this.choosing === message.id;
+    const more = button(icon("more"), () => this.choose(open ? null : message.id), { class: "more", "aria-expanded": String(open), "aria-label": t("change", { text: (words ?? message.text ?? "").slice(0, 60) }) });
+    if (!open) return el("div", { class: "acts" }, more);
+    const remove = button(t("delete"), () => {
+      if (remove.textContent === t("sure")) this.remove(message.id); else remove.textContent = t("sure");
+    }, { class: "delete" });
+    return el("div", { class: "acts open" }, more, words === null ? null : button(t("edit"), () => this.edit(message)), remove);
   }
   answer(message, item) {
     const part = { type: "choice_reply", item_id: item.id, title: item.title || item.id, of: message.id };
@@ -194,7 +270,10 @@ class View {
   }
 
   // --- showing ----------------------------------------------------------------------------------------------------
-  tick() { if (this.client.state === "offline") this.renderState(); }
+  tick() {
+    if (this.client.state === "offline") this.renderState();
+    if (Date.now() > this.expires) this.render(); // what could be changed until now
+  }
   render() {
     if (this.drawing) return;
     this.drawing = true;
@@ -256,14 +335,17 @@ class View {
     for (const m of list) for (const part of m.parts || []) if (part.type === "choice_reply" && part.of) chosen.set(part.of, part.item_id);
     const follows = (message, before) => !!before?.from && !!message?.from && before.from.role === message.from.role && before.from.name === message.from.name && new Date(message.at) - new Date(before.at) < 300000;
     let day = null, before = null;
+    this.expires = Infinity;
     for (const [index, message] of list.entries()) {
       const at = message.at ? new Date(message.at) : null;
       if (at && at.toDateString() !== day) { day = at.toDateString(); rows.push({ key: "day:" + day, sign: "", make: () => el("li", { class: "day" }, this.day(at)) }); before = null; }
       const same = follows(message, before), next = list[index + 1];
       // Of several in a row the last has the time and the ticks, for the eye.
       const quiet = follows(next, message) && next.status === message.status && message.status !== "failed" && !message.revision;
-      const sign = [message.revision, message.deleted, message.status, message.error, same, quiet, chosen.get(message.id), message.parts?.some((part) => part.media?.url), message.from?.name].join();
-      rows.push({ key: message.id, sign, make: () => this.row(message, at, same, quiet, chosen.get(message.id)) });
+      const open = this.changeable(message) && (message.id === this.choosing ? 2 : 1);
+      if (open) this.expires = Math.min(this.expires, this.client.until(message));
+      const sign = [open, this.editing === message.id, message.revision, message.deleted, message.status, message.error, same, quiet, chosen.get(message.id), message.parts?.some((part) => part.media?.url), message.from?.name].join();
+      rows.push({ key: message.id, sign, make: () => this.row(message, at, same, quiet, chosen.get(message.id), open) });
       before = message.ended ? null : message;
     }
     let cursor = this.list.firstChild;
@@ -287,7 +369,7 @@ class View {
     if (at.toDateString() === new Date().toDateString()) return this.t("today");
     return new Intl.DateTimeFormat(this.lang, { weekday: "short", day: "numeric", month: "long" }).format(at);
   }
-  row(message, at, same, quiet, chosen) {
+  row(message, at, same, quiet, chosen, open) {
     if (message.ended) return el("li", { class: "line" }, this.t(message.ended === "visitor" ? "ended_visitor" : "ended_agent"));
     const role = message.from?.role || "agent", mine = role === "visitor", t = this.tx;
     if (role === "system") return el("li", { class: "line" }, message.text || "");
@@ -302,7 +384,7 @@ class View {
       meta = el("div", { class: "meta" }, edited, time, ...(mine && !message.deleted ? [icon(message.status || "sent"), el("span", { class: "hidden" }, t(message.status || "sent"))] : []));
     }
     const by = same ? el("span", { class: "hidden" }, (mine ? t("you") : name) + ": ") : el("div", { class: mine ? "hidden" : "by" }, mine ? t("you") + ": " : name);
-    return el("li", { class: ["m", mine ? "mine" : role, same ? "same" : "", quiet ? "quiet" : "", message.status || "", message.deleted ? "gone" : ""].join(" "), "data-id": message.id }, by, bubble, meta);
+    return el("li", { class: ["m", mine ? "mine" : role, same ? "same" : "", quiet ? "quiet" : "", message.status || "", message.deleted ? "gone" : "", this.editing === message.id ? "edits" : ""].join(" "), "data-id": message.id }, by, bubble, open ? this.acts(message) : null, meta);
   }
   get near() { return this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 90; }
   bottom() { this.stick = true; this.log.scrollTop = this.log.scrollHeight; this.top = this.log.scrollTop; this.jump.hidden = true; }

@@ -56,6 +56,9 @@ function take(event) {
   if (event.method === "typing.started") { known.typing = Date.now(); return; }
   if (event.method === "typing.stopped") { known.typing = 0; return; }
   if (event.method.startsWith("message.") && params.message) known.typing = 0;
+  const first = known.items.find((item) => item.kind === "in" && item.event.params.message.id === params.message?.id);
+  if (first && event.method === "message.updated") first.text = words(params.message) + " (edited)";
+  if (first && event.method === "message.deleted") first.gone = true;
   known.items.push({ event, text: said(event), kind: event.method === "message.received" ? "in" : "note" });
   known.items.splice(0, known.items.length - KEPT);
   current ||= id;
@@ -63,7 +66,9 @@ function take(event) {
 }
 function said({ method, params }) {
   if (method !== "message.received") return method + (params.status ? ": " + params.status : "");
-  const { message } = params;
+  return words(params.message);
+}
+function words(message) {
   return message.text || (message.parts || []).map((part) => part.media?.name || part.title || part.type).join(", ");
 }
 
@@ -80,7 +85,7 @@ function draw() {
   }));
   const open = conversations.get(current);
   $("log").replaceChildren(...(open ? open.items : []).map((one) => {
-    const item = node("li", undefined, { className: one.kind });
+    const item = node("li", undefined, { className: one.kind + (one.gone ? " gone" : "") });
     const button = node("button", one.text, { type: "button", onclick: () => { chosen = one; draw(); } });
     button.setAttribute("aria-pressed", String(one === chosen));
     if (one.error) button.append(node("small", one.error));

@@ -15,7 +15,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from connectors.api import Sent
+from connectors.api import Sent, Sink
 from connectors.chat import ChatChannel, ChatConfig
 from dedup.feeds import Feeds
 from dedup.feeds_embedded import EmbeddedFeeds
@@ -34,7 +34,12 @@ from tests.contexts import PUBLIC_URL, make_context
 from tests.rig import Rig, rig
 
 CHANNEL = "web"
-OPTIONS: dict[str, Any] = {"listen": "127.0.0.1:0", "sessions_per_minute_per_ip": 0, "poll_secs": 1.0}
+OPTIONS: dict[str, Any] = {
+    "listen": "127.0.0.1:0",
+    "sessions_per_minute_per_ip": 0,
+    "poll_secs": 1.0,
+    "max_connections": 2000,
+}
 
 
 class Rejected(Exception):
@@ -262,9 +267,10 @@ async def office(
     broker_url: str = "embedded:",
     when_down: str = "unchecked",
     lease: float = 30.0,
+    through: Callable[[Sink], Sink] = lambda sink: sink,
     **options: Any,
 ) -> AsyncIterator[Office]:
-    """Open a node; two on one folder are two workers of it, two on one Redis two nodes."""
+    """Open a node; two on one folder are two workers of it, two on one Redis two nodes. `through` sees deliveries."""
     config = ChatConfig(**{**OPTIONS, **options})
     async with AsyncExitStack() as stack:
         it = await stack.enter_async_context(
@@ -300,7 +306,7 @@ async def office(
         stack.push_async_callback(server.close, 1.0)
         made = Office(it, channel, http, server)
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        tasks = [group.create_task(job) for job in (feeds.run(), watch(made), channel.run(it.intake))]
+        tasks = [group.create_task(job) for job in (feeds.run(), watch(made), channel.run(through(it.intake)))]
         made.serving = tasks[-1]
         await made.until(lambda: channel.probe_port() is not None)
         try:

@@ -9,7 +9,7 @@ import os
 import struct
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
-from connectors.chat import socket
+from connectors.api import Receipt, Sink
+from connectors.chat import desk, socket
+from normalizer.raw import RawEvent
 from tests.integration.chat.helpers import Office, Rejected, office
 
 HELLO = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "hello", "params": {"protocol": 1}})
@@ -54,9 +56,9 @@ class Raw:
         self.writer.write(b"".join(data))
         await self.writer.drain()
 
-    async def frames(self) -> list[tuple[int, bytes]]:
-        """Read what the server sends until it closes."""
-        found = []
+    async def frames(self, found: list[tuple[int, bytes]] | None = None) -> list[tuple[int, bytes]]:
+        """Read what the server sends until it closes, into `found`."""
+        found = [] if found is None else found
         try:
             async with asyncio.timeout(20):
                 while True:
@@ -305,6 +307,32 @@ async def test_a_flood_is_refused_and_then_closed_and_others_go_on(
         await ann.say("me, too", "c1")
 
 
+async def test_of_a_rush_so_many_calls_are_done_at_once_and_the_others_in_their_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "UNDER_WAY", 3)
+    under_way = [0]
+
+    def counted(sink: Sink) -> Sink:
+        async def deliver(raw: RawEvent) -> Receipt:
+            under_way.append(under_way[-1] + 1)
+            try:
+                return await sink(raw)
+            finally:
+                under_way.append(under_way[-1] - 1)
+
+        return deliver
+
+    async with office(tmp_path, through=counted) as it, AsyncExitStack() as stack:
+        crowd = [await stack.enter_async_context(it.visitor()) for _ in range(20)]
+        async with asyncio.TaskGroup() as group:
+            for visitor in crowd:
+                for number in range(3):
+                    group.create_task(visitor.say(f"message {number}", f"c{number}"))
+        await it.event("message.received", 60)
+    assert max(under_way) == 3
+
+
 async def test_connections_are_limited_for_each_client_and_in_all(tmp_path: Path) -> None:
     async with office(tmp_path, max_connections=3, max_connections_per_ip=2, trusted_proxies=("127.0.0.1",)) as it:
 
@@ -354,6 +382,7 @@ async def test_a_client_that_does_not_read_is_let_go_and_loses_nothing(
                 await it.send(visitor, big, id_=f"msg_{number:032x}")
             await ann.say("meanwhile", "c1")
             await it.until(lambda: it.channel.sessions["ws"] == 1)
+        monkeypatch.undo()  # on a busy machine this one is slow, too
         async with it.visitor(token=token, after=0) as again:
             await again.until(100)
 

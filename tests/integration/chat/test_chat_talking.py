@@ -150,6 +150,18 @@ async def test_what_is_not_the_visitors_cannot_be_changed(shop: Office) -> None:
         assert refused.value.code == -32602
 
 
+async def test_two_tabs_that_edit_at_once_do_not_lose_a_word_in_silence(shop: Office) -> None:
+    async with shop.visitor() as ann:
+        await ann.say("Helo", "c1")
+        await ann.call("message.edit", id="c1", revision=1, text="Hello")
+        with pytest.raises(Rejected) as refused:
+            await ann.call("message.edit", id="c1", revision=1, text="Hullo")
+        assert refused.value.code == -32007
+        await ann.call("message.edit", id="c1", revision=2, text="Hullo")
+        assert (await ann.until(3))[-1]["message"]["text"] == "Hullo"
+    assert [event["message"]["text"] for event in shop.told("message.updated")] == ["Hello", "Hullo"]
+
+
 async def test_the_core_edits_and_deletes(shop: Office) -> None:
     async with shop.visitor() as ann:
         await ann.say("Hi", "c1")

@@ -4,59 +4,22 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from connectors.chat.widget.__main__ import HERE, TARGET, build
-from tests.servers.chat_page import ChatGateway, Visitor, chromium, png
+from tests.servers.chat_page import ChatGateway, Visitor, png
 from tests.servers.gateway import ADMIN_TOKEN
 from tests.servers.proxy import TcpProxy
 
 KILOBYTES_30 = 30_000
 PATIENCE_MS = 20_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChatGateway]:
-    made = ChatGateway(tmp_path_factory.mktemp("chat") / "gateway")
-    try:
-        yield made
-    finally:
-        made.close()
-
-
-@pytest.fixture
-def arrive(browser: Browser, gateway: ChatGateway) -> Iterator[Callable[..., Visitor]]:
-    """Open the demo page as somebody new, or (`of`) in another tab of the same browser."""
-    contexts, visitors = [], []
-
-    def open_page(
-        query: str = "", *, of: Visitor | None = None, prepare: Callable[[Page], None] | None = None
-    ) -> Visitor:
-        if of is None:
-            contexts.append(browser.new_context(locale="en-GB", reduced_motion="reduce"))
-        page = (contexts[-1] if of is None else of.page.context).new_page()
-        if prepare is not None:
-            prepare(page)
-        visitors.append(Visitor(page, gateway.url + query))
-        return visitors[-1]
-
-    yield open_page
-    troubles = [trouble for visitor in visitors for trouble in visitor.troubles]
-    for context in contexts:
-        context.close()
-    assert not troubles
 
 
 def test_widget_fits_into_30_kilobytes() -> None:
@@ -188,6 +151,111 @@ def _without_websockets(page: Page) -> None:
     )
 
 
+def test_visitor_edits_a_message_with_the_mouse(arrive: Callable[..., Visitor], gateway: ChatGateway) -> None:
+    ada = arrive()
+    ada.say("Is the Alpin 3 there?")
+    said = ada.sees("Is the Alpin 3 there?", "sent")
+    said.hover()
+    said.get_by_role("button", name="Change message: Is the Alpin 3 there?").click()
+    said.get_by_role("button", name="Edit", exact=True).click()
+    box = ada.panel.get_by_role("textbox", name="Your message")
+    expect(box).to_have_value("Is the Alpin 3 there?")
+    box.fill("Is the Alpine 3 there?")
+    ada.panel.get_by_role("button", name="Save", exact=True).click()
+    expect(ada.sees("Is the Alpine 3 there?", "mine").locator(".meta")).to_contain_text("edited")
+    assert gateway.received("Is the Alpine 3 there?")[0]["method"] == "message.updated"
+    expect(box).to_have_value("")
+    ada.page.reload()
+    ada.open()
+    ada.sees("Is the Alpine 3 there?", "mine")
+    assert ada.panel.get_by_text("Is the Alpin 3 there?", exact=True).count() == 0
+
+
+def test_visitor_edits_and_deletes_with_the_keyboard_alone(
+    arrive: Callable[..., Visitor], gateway: ChatGateway
+) -> None:
+    ada = arrive()
+    keys, box = ada.page.keyboard, ada.panel.get_by_role("textbox", name="Your message")
+    ada.say("A wordd")
+    ada.sees("A wordd", "sent")
+    keys.press("ArrowUp")
+    expect(ada.panel.get_by_role("status").filter(has_text="Editing your message")).to_be_visible()
+    keys.press("Escape")
+    expect(box).to_have_value("")
+    expect(ada.panel).to_be_visible()  # it is the editing that has ended
+    keys.press("ArrowUp")
+    box.fill("A word")
+    keys.press("Enter")
+    ada.sees("A word", "mine")
+    change = ada.panel.get_by_role("button", name="Change message: A word")
+    change.focus()
+    keys.press("Enter")
+    expect(ada.panel.get_by_role("button", name="Edit", exact=True)).to_be_focused()
+    keys.press("Tab")
+    keys.press("Enter")  # asks first
+    expect(ada.panel.get_by_role("button", name="Delete for everybody?")).to_be_focused()
+    keys.press("Enter")
+    expect(ada.panel.locator(".gone")).to_have_text(re.compile("This message was deleted"))
+    expect(box).to_be_focused()
+    assert ada.panel.get_by_text("A word", exact=True).count() == 0
+    gateway.told("message.deleted")
+
+
+def test_draft_outlives_an_edit(arrive: Callable[..., Visitor]) -> None:
+    ada = arrive()
+    ada.say("First thing")
+    said = ada.sees("First thing", "sent")
+    box = ada.panel.get_by_role("textbox", name="Your message")
+    box.fill("Second, half written")
+    said.hover()
+    said.locator(".more").click()
+    said.get_by_role("button", name="Edit", exact=True).click()
+    box.fill("Second thing")
+    box.press("Enter")
+    ada.sees("Second thing", "mine")
+    expect(box).to_have_value("Second, half written")
+
+
+def test_edit_into_a_cut_network_says_so_and_keeps_the_words(
+    arrive: Callable[..., Visitor], gateway: ChatGateway
+) -> None:
+    ada = arrive()
+    ada.say("To be changed")
+    ada.sees("To be changed", "sent")
+    ada.panel.locator("textarea").press("ArrowUp")
+    ada.panel.locator("textarea").fill("Changed")
+    ada.page.route("**/chat/web/*", lambda route: route.abort())
+    gateway.network.do(TcpProxy.cut)
+    expect(ada.panel.locator(".notice")).to_contain_text("No connection", timeout=PATIENCE_MS)
+    ada.panel.locator("textarea").press("Enter")
+    expect(ada.panel.locator(".task")).to_contain_text("Not changed: There is no connection")
+    expect(ada.panel.locator("textarea")).to_have_value("Changed")
+    ada.page.unroute("**/chat/web/*")
+    gateway.network.do(TcpProxy.resume)
+    expect(ada.panel.locator(".notice")).to_be_hidden(timeout=PATIENCE_MS)
+    ada.panel.locator("textarea").press("Enter")
+    ada.sees("Changed", "mine")
+
+
+def test_what_an_agent_edits_and_deletes_is_shown_so(arrive: Callable[..., Visitor], gateway: ChatGateway) -> None:
+    ada = arrive()
+    ada.say("What does it cost?")
+    first = gateway.answer("What does it cost?", "90")
+    second = gateway.answer("What does it cost?", "A secret of the shop")
+    ada.sees("90", "agent")
+    ada.sees("A secret of the shop", "agent")
+    gateway.change("What does it cost?", "message.edit", first, text="95")
+    expect(ada.sees("95", "agent").locator(".meta")).to_contain_text("edited")
+    gateway.change("What does it cost?", "message.delete", second)
+    expect(ada.panel.locator(".agent.gone")).to_contain_text("This message was deleted")
+    for gone in ("90", "A secret of the shop"):
+        assert ada.panel.get_by_text(gone, exact=True).count() == 0
+    assert ada.panel.locator(".agent .acts").count() == 0  # they are not the visitor's
+    other = arrive(of=ada)
+    other.sees("95", "agent")
+    expect(other.panel.locator(".agent.gone")).to_be_visible()
+
+
 def test_long_polling_does_where_websockets_are_refused(arrive: Callable[..., Visitor], gateway: ChatGateway) -> None:
     ada = arrive(prepare=_without_websockets)
     ada.say("By long polling")
@@ -262,13 +330,21 @@ def test_arabic_runs_from_right_to_left(browser: Browser, gateway: ChatGateway) 
 
 
 def test_window_fills_a_phone_and_does_not_scroll_sideways(browser: Browser, gateway: ChatGateway) -> None:
-    context = browser.new_context(viewport={"width": 320, "height": 560}, reduced_motion="reduce")
+    phone = {"viewport": {"width": 320, "height": 560}, "is_mobile": True, "has_touch": True}
+    context = browser.new_context(**phone, reduced_motion="reduce")
     ada = Visitor(context.new_page(), gateway.url)
     ada.say("w" * 400)
     ada.panel.locator(".mine.sent").wait_for()
     assert ada.panel.bounding_box() == {"x": 0, "y": 0, "width": 320, "height": 560}
     log = "document.querySelector('omnigate-chat').shadowRoot.querySelector('.log')"
     assert ada.page.evaluate(f"{log}.scrollWidth <= {log}.clientWidth")
+    assert ada.page.evaluate("document.scrollingElement.scrollWidth") == 320  # the demo page, too
+    assert ada.panel.locator(".more").evaluate("button => getComputedStyle(button).opacity") != "0"  # nothing hovers
+    ada.panel.locator(".more").tap()
+    ada.panel.get_by_role("button", name="Edit", exact=True).tap()
+    ada.panel.locator("textarea").fill("v" * 400)
+    ada.panel.get_by_role("button", name="Save", exact=True).tap()
+    ada.sees("v" * 400, "mine")
     context.close()
 
 
@@ -302,6 +378,10 @@ def test_console_shows_the_message_and_answers_it(arrive: Callable[..., Visitor]
     desk.get_by_label("Answer").fill("I am")
     desk.keyboard.press("Enter")
     ada.sees("I am", "agent")
+    ada.panel.locator("textarea").press("ArrowUp")
+    ada.panel.locator("textarea").fill("Is somebody there?")
+    ada.panel.locator("textarea").press("Enter")
+    expect(desk.locator("#log").get_by_role("button", name="Is somebody there? (edited)")).to_be_visible()
 
 
 def test_console_shows_nothing_without_the_token(gateway: ChatGateway) -> None:

@@ -1,0 +1,1 @@
+"""Ten thousand visitors who are there, two thousand who write (``make bench ARGS="--chat"``)."""
