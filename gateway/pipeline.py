@@ -6,8 +6,8 @@ local disk (fsync), or is known to be there from before. Everything else ends as
 One loop does one round trip to the dedup store at a time; whatever arrives meanwhile shares the next one. A cycle
 commits what became durable, then claims what is new, then publishes the new in order. Where much is under way, a few
 new items wait a moment for more (`GATHER_SECS`), because a batch costs nearly the same as an item: so batches grow with
-the load, and where little is under way nothing waits. While a conversation has rows in the spool, or on their way there, its new messages follow
-them, so that order holds.
+the load, and where little is under way nothing waits. While a conversation has rows in the spool, or on their way
+there, its new messages follow them, so that order holds.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 MOST = 256  # items per round trip: bounds the latency a batch adds
 GATHER_SECS = 0.003  # how long at most the first of a batch waits for others …
 GATHER_SHARE = 4  # … while what is new is less than this part of what is under way
-RETRY_SECS = 0.02  # how long a commit waits at most for claims to go with; how often a claim held elsewhere, or a conversation in the spool, is looked at again
+RETRY_SECS = 0.02  # how long a commit waits for claims to go with; how often what waits for others is looked at
 PATIENCE_SECS = 0.5  # how long a message waits in memory for the last spooled rows of its conversation to leave
 
 
