@@ -40,7 +40,7 @@ Parsed: TypeAlias = "tuple[list[tuple[RawRequestMessage, StreamReader]], bool, b
 PARTS = frozenset({
     "_buffer_paused", "_close", "_force_close", "_handler_waiter", "_keepalive_handle", "_keepalive_timeout",
     "_messages", "_next_keepalive_close_time", "_parser", "_pause_reading_for_buffer", "_process_keepalive",
-    "_reading_paused", "_request_factory", "_request_in_progress", "_task_handler", "_waiter",
+    "_reading_paused", "_request_factory", "_request_in_progress", "_waiter",
 })  # fmt: skip
 SMALL = 65_536
 """Bytes of a body that take the short way."""
@@ -57,22 +57,35 @@ class Tap:
 
     def __init__(self, parser: Any, connection: ShortWay) -> None:
         """Ask `parser`, offer to `connection`."""
-        self._feed, self._offer = parser.feed_data, connection.offer
-        self.feed_eof, self.message_consumed = parser.feed_eof, parser.message_consumed
-        self.pause_reading, self.set_upgraded = parser.pause_reading, parser.set_upgraded
+        self._feed, self._connection = parser.feed_data, connection
+        self.taken = parser.message_consumed
+        self.feed_eof, self.pause_reading, self.set_upgraded = (
+            parser.feed_eof,
+            parser.pause_reading,
+            parser.set_upgraded,
+        )
 
     def feed_data(self, data: bytes) -> Parsed:
         """Parse; raises what the parser raises."""
         found: Parsed = self._feed(data)
-        if found[0] and self._offer(*found):
+        if found[0] and self._connection.offer(found[0], upgraded=found[1]):
             return [], found[1], found[2]
         return found
 
+    def message_consumed(self) -> None:
+        """Note that aiohttp begins with a request."""
+        self._connection.theirs = True
+        self.taken()
+
 
 class ShortWay(web.RequestHandler):
-    """A connection that answers plain deliveries itself."""
+    """A connection that answers plain deliveries itself.
 
-    __slots__ = ("_answering", "_ending", "_late", "_respond", "_take")
+    Attributes:
+        theirs: aiohttp is at a request.
+    """
+
+    __slots__ = ("_answering", "_ending", "_late", "_respond", "_take", "theirs")
 
     def __init__(
         self, manager: web.Server, *, take: Take, respond: Respond, ending: Callable[[], bool], **options: Any
@@ -85,24 +98,24 @@ class ShortWay(web.RequestHandler):
         self._take, self._respond, self._ending = take, respond, ending
         self._answering: asyncio.Task[None] | None = None
         self._late: list[tuple[RawRequestMessage, StreamReader]] = []
+        self.theirs = False
         if possible():
             self._parser: Any = Tap(self._parser, self)
 
-    def offer(self, messages: list[tuple[RawRequestMessage, StreamReader]], upgraded: bool, _: bytes) -> bool:  # noqa: FBT001
+    def offer(self, messages: list[tuple[RawRequestMessage, StreamReader]], *, upgraded: bool) -> bool:
         """Take what was parsed, or leave it to aiohttp."""
         if self._answering is not None:
             self._late += messages
             if not self._buffer_paused:
                 self._pause_reading_for_buffer()
             return True
-        waiter = self._waiter
-        if upgraded or len(messages) > 1 or waiter is None or waiter.done() or self._messages or self._reading_paused:
+        if upgraded or len(messages) > 1 or self.theirs or self._messages or self._reading_paused:
             return False
         message, payload = messages[0]
         answer = None if self._close or not _plain(message, payload) else self._take(self, message, _body(payload))
         if answer is None:
             return False
-        self._parser.message_consumed()
+        self._parser.taken()
         self._request_in_progress = True
         self._answering = self._loop.create_task(self._answer(message, payload, answer))
         return True
@@ -152,6 +165,16 @@ class ShortWay(web.RequestHandler):
                 self._waiter.set_result(None)
         if self._close:
             self.force_close()
+
+    @override
+    async def finish_response(
+        self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write an answer; from now on the next request may go the short way."""
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            self.theirs = False
 
     @override
     def _process_keepalive(self) -> None:
