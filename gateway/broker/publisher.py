@@ -26,11 +26,13 @@ from typing_extensions import override
 from gateway.broker.api import EVENTS, Listener, Outcome, Publication
 from gateway.broker.frames import publish
 from gateway.broker.rabbit_link import FAILURES
+from gateway.broker.receiver import Frames
 
 log = structlog.get_logger(__name__)
 
 FRAME_OVERHEAD = 8  # type, channel, size, end
 FRAME_MAX = 131_072  # where the server sets no limit (AMQP 0-9-1, connection.tune: frame-max 0)
+FRAMES_MAX = 10_000
 SCAN_SECS = 0.25  # how often outstanding publishes are looked at for their deadline
 
 
@@ -45,8 +47,9 @@ class _Channel(Channel):
         confirmed: Callable[[int, bool, bool], None],
         returned: Callable[[str | None], None],
     ) -> None:
-        super().__init__(connection, number, publisher_confirms=True, frame_buffer=10_000)
+        super().__init__(connection, number, publisher_confirms=True, frame_buffer=FRAMES_MAX)
         self._confirmed, self._returned = confirmed, returned
+        self.frames = Frames(FRAMES_MAX, confirmed)  # nothing was read from the old one yet
 
     @override
     async def _on_confirm_frame(self, frame: ConfirmationFrameType) -> None:

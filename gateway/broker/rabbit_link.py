@@ -19,6 +19,7 @@ from pamqp.frame import FrameTypes, marshal
 from typing_extensions import override
 from yarl import URL
 
+from gateway.broker import receiver
 from gateway.broker.api import BrokerUnavailable
 
 CONNECT_SECS = 10.0
@@ -35,6 +36,7 @@ LOST = "the connection to RabbitMQ was lost"
 for _library in ("aio_pika", "aiormq"):
     # They log every failure at ERROR, tracebacks included, and raise it too; the broker says it once, in its own words.
     logging.getLogger(_library).setLevel(logging.CRITICAL)
+receiver.use()
 
 
 class _Wire(Wire):
