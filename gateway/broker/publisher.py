@@ -16,8 +16,8 @@ from itertools import groupby
 
 import structlog
 from aio_pika.abc import AbstractConnection
-from aiormq.abc import AbstractConnection as Wire
-from aiormq.abc import ChannelFrame, ConfirmationFrameType
+from aiormq.abc import AbstractConnection as AbstractWire
+from aiormq.abc import ConfirmationFrameType
 from aiormq.channel import Channel
 from pamqp import commands as spec
 from pamqp.header import ContentHeader
@@ -25,7 +25,7 @@ from typing_extensions import override
 
 from gateway.broker.api import EVENTS, Listener, Outcome, Publication
 from gateway.broker.frames import publish
-from gateway.broker.rabbit_link import FAILURES
+from gateway.broker.rabbit_link import FAILURES, Wire
 from gateway.broker.receiver import Frames
 
 log = structlog.get_logger(__name__)
@@ -41,7 +41,7 @@ class _Channel(Channel):
 
     def __init__(
         self,
-        connection: Wire,
+        connection: AbstractWire,
         number: int,
         *,
         confirmed: Callable[[int, bool, bool], None],
@@ -83,6 +83,7 @@ class ConfirmPublisher:
         self._returned: set[str] = set()
         self._tag = 0
         self._channel: Channel
+        self._send: Callable[[bytes], None]
         self._body_max, self._entrance = 0, EVENTS
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -97,6 +98,9 @@ class ConfirmPublisher:
         if connection.transport is None:
             raise ConnectionError("the connection to RabbitMQ is closed")
         wire = connection.transport.connection
+        if not isinstance(wire, Wire):
+            raise TypeError("this connection was not opened by `rabbit_link.connect`")
+        self._send = wire.send
         number = next(n for n in range(1, 65536) if n not in wire.channels)
         self._channel = _Channel(wire, number, confirmed=self._on_confirm, returned=self._on_return)
         wire.channels[number] = self._channel
@@ -139,8 +143,8 @@ class ConfirmPublisher:
                 sent.append(item)
         if sent:
             try:
-                self._channel.write_queue.put_nowait(ChannelFrame(payload=b"".join(payload), should_close=False))
-            except asyncio.QueueFull:
+                self._send(b"".join(payload))
+            except FAILURES:
                 bad, sent = list(batch), []
         first = self._tag + 1
         for item in sent:
