@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 
 import structlog
 from aiohttp import HttpVersion11, web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.http_writer import StreamWriter
 from aiohttp.streams import StreamReader
@@ -59,6 +60,7 @@ class Tap:
         """Ask `parser`, offer to `connection`."""
         self._feed, self._connection = parser.feed_data, connection
         self.taken = parser.message_consumed
+        self.fault: HttpProcessingError | None = None
         self.feed_eof, self.pause_reading, self.set_upgraded = (
             parser.feed_eof,
             parser.pause_reading,
@@ -67,7 +69,19 @@ class Tap:
 
     def feed_data(self, data: bytes) -> Parsed:
         """Parse; raises what the parser raises."""
-        found: Parsed = self._feed(data)
+        busy = self._connection.busy
+        if self.fault is not None:
+            if busy:
+                return [], False, b""
+            fault, self.fault = self.fault, None
+            raise fault
+        try:
+            found: Parsed = self._feed(data)
+        except HttpProcessingError as exc:
+            if not busy:
+                raise
+            self.fault = exc  # refused after the answer to what came before it
+            return [], False, b""
         if found[0] and self._connection.offer(found[0], upgraded=found[1]):
             return [], found[1], found[2]
         return found
@@ -101,6 +115,11 @@ class ShortWay(web.RequestHandler):
         self.theirs = False
         if possible():
             self._parser: Any = Tap(self._parser, self)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a delivery is being answered."""
+        return self._answering is not None
 
     def offer(self, messages: list[tuple[RawRequestMessage, StreamReader]], *, upgraded: bool) -> bool:
         """Take what was parsed, or leave it to aiohttp."""
@@ -163,6 +182,8 @@ class ShortWay(web.RequestHandler):
             self._late = []
             if self._waiter is not None and not self._waiter.done():
                 self._waiter.set_result(None)
+        if isinstance(self._parser, Tap) and self._parser.fault is not None:
+            self.data_received(b"")
         if self._close:
             self.force_close()
 
