@@ -63,6 +63,7 @@ class Pipeline:
         self._since = 0.0  # loop time at which the first of the fresh came
         self._timer: asyncio.TimerHandle | None = None
         self._flush = False  # whether commits have waited for long enough
+        self._cycling = False  # whether an exchange is under way, perhaps of commits alone
         self._loop = asyncio.get_running_loop()
         self._settlement = Settlement(journal=journal, clock=clock, forget=self._forget, wake=self._wake.set)
         self._spooling = Spooling(spool, self._settlement, hold_secs=lease_secs)
@@ -90,7 +91,7 @@ class Pipeline:
     @property
     def idle(self) -> bool:
         """Whether nothing is under way (for the drain at shutdown)."""
-        return not (self._live or self._settlement.committing or self._spooling.busy)
+        return not (self._live or self._cycling or self._settlement.committing or self._spooling.busy)
 
     @property
     def dedup_ok(self) -> bool:
@@ -148,7 +149,7 @@ class Pipeline:
                 self._send([])
 
     async def _cycle(self) -> None:
-        self._flush = False
+        self._flush, self._cycling = False, True
         batch = [self._fresh.popleft() for _ in range(min(MOST, len(self._fresh)))]
         done, released = self._settlement.take_over()
         try:
@@ -159,6 +160,8 @@ class Pipeline:
                 if ticket.stage is Stage.CLAIMING:
                     self._settlement.failed(ticket, release=True)
             raise
+        finally:
+            self._cycling = False
 
     async def _work(self, batch: list[Ticket], done: list[Done], released: list[str]) -> None:
         now = self._clock()
