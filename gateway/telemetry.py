@@ -20,7 +20,7 @@ from collections import defaultdict
 from datetime import datetime
 from math import inf
 from pathlib import Path
-from weakref import WeakSet
+from typing import ClassVar
 
 import structlog
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -84,13 +84,17 @@ class Durations:
     An observation costs 4 µs where the numbers of several processes are summed, and this happens once a delivery.
     """
 
-    __slots__ = ("__weakref__", "_counts", "_histogram", "_sum")
-    _all: WeakSet[Durations] = WeakSet()
+    __slots__ = ("_counts", "_histogram", "_sum")
+    _all: ClassVar[dict[Histogram, Durations]] = {}
 
     def __init__(self, histogram: Histogram) -> None:
-        """Collect for a histogram with the buckets `_SECONDS`."""
+        """Use `of`."""
         self._histogram, self._counts, self._sum = histogram, [0] * (len(_SECONDS) + 1), 0.0
-        Durations._all.add(self)
+
+    @classmethod
+    def of(cls, histogram: Histogram) -> Durations:
+        """Return what collects for a histogram with the buckets `_SECONDS`: always the same, also after a reload."""
+        return cls._all.setdefault(histogram, cls(histogram))
 
     def observe(self, seconds: float) -> None:
         """Note a duration."""
@@ -100,7 +104,7 @@ class Durations:
     @classmethod
     def flush(cls) -> None:
         """Hand over what was collected since; the histograms lag behind by as long as this is not called."""
-        for one in cls._all:
+        for one in cls._all.values():
             one.hand_over()
 
     def hand_over(self) -> None:
@@ -139,7 +143,7 @@ class Meters:
         self.quarantined = QUARANTINED.labels(channel, kind)
         self.spooled = SPOOLED.labels(channel, kind)
         self.unchecked = UNCHECKED.labels(channel, kind)
-        self.accept = Durations(ACCEPT.labels(channel, kind))
+        self.accept = Durations.of(ACCEPT.labels(channel, kind))
         self.up = CHANNEL_UP.labels(channel, kind)
 
     def ignored(self, reason: str, count: int = 1) -> None:
@@ -167,7 +171,7 @@ class Meters:
         BREAKER_OPEN.labels(self.channel, self.kind).set(is_open)
 
 
-PUBLISH = Durations(_PUBLISH)
+PUBLISH = Durations.of(_PUBLISH)
 
 
 def quarantined(channel: str, row: int) -> None:

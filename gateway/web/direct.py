@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any, TypeAlias
 
 import structlog
@@ -47,6 +48,7 @@ SMALL = 65_536
 """Bytes of a body that take the short way."""
 
 
+@cache
 def possible() -> bool:
     """Tell whether this release of aiohttp has what the short way needs."""
     known = {name for kind in web.RequestHandler.__mro__ for name in vars(kind)}

@@ -13,7 +13,8 @@ def test_what_is_handed_over_in_one_go_is_what_was_observed() -> None:
     one, other = (
         Histogram(name, "x", buckets=telemetry._SECONDS, registry=registry) for name in ("one_seconds", "other_seconds")
     )
-    durations = Durations(one)
+    durations = Durations.of(one)
+    assert Durations.of(one) is durations
     for seconds in (0.0, 0.001, 0.0011, 0.3, 10.0, 77.0, 0.3):
         durations.observe(seconds)
         other.observe(seconds)
