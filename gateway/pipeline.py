@@ -122,9 +122,8 @@ class Pipeline:
             return True
         if not self._fresh:
             return False
-        if len(self._fresh) >= (len(self._live) // GATHER_SHARE if len(self._live) >= GATHER_FROM else 1):
-            return True
-        if self._loop.time() >= self._since + GATHER_SECS:
+        least = len(self._live) // GATHER_SHARE if len(self._live) >= GATHER_FROM else 1
+        if len(self._fresh) >= least or self._loop.time() >= self._since + GATHER_SECS:
             return True
         if self._timer is None:
             self._timer = self._loop.call_at(self._since + GATHER_SECS, self._gathered)
