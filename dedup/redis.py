@@ -41,6 +41,8 @@ else redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[5]) end
 return 1
 """
 BREAK_SECS = 1.0
+LOOK_SECS = 0.02
+"""For reading what has come, once time is up."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Taken]).decode
@@ -182,14 +184,26 @@ class RedisDeduplicator(Deduplicator):
                 raise DedupUnavailable(f"Redis is away ({self._reason}); tried again every {BREAK_SECS:g} s")
             self._away_until = now + BREAK_SECS  # let this call try, and the others wait for what it finds
         try:
-            async with asyncio.timeout(self._timeout):
-                result = await call()
+            async with asyncio.timeout(None) as limit:
+                timer = asyncio.get_running_loop().call_later(self._timeout, _last_look, limit)
+                try:
+                    result = await call()
+                finally:
+                    timer.cancel()
         except AWAY as exc:
             self._away_until = self._clock() + BREAK_SECS
             self._reason = _words(exc, self._timeout)
             raise DedupUnavailable(f"Redis is away ({self._reason})") from exc
         self._away_until = 0.0
         return result
+
+
+def _last_look(limit: asyncio.Timeout) -> None:
+    """Let time be up, but not before what came meanwhile has been read.
+
+    When this process itself was kept from running, its timers run before its sockets are looked at.
+    """
+    limit.reschedule(asyncio.get_running_loop().time() + LOOK_SECS)
 
 
 async def _bulk(connection: AbstractConnection) -> bytes:
