@@ -196,6 +196,7 @@ class App:
 
     async def _gauges(self) -> None:
         while True:
+            telemetry.Durations.flush()
             telemetry.IN_FLIGHT.set(self.core.gate.taken)
             telemetry.BROKER_UP.set(self.core.broker.ready)
             telemetry.DEDUP_UP.set(self.core.pipeline.dedup_ok)

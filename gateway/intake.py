@@ -16,7 +16,7 @@ from gateway.order import Precedence, Statuses, concerned
 from gateway.pipeline import Pipeline
 from gateway.quarantine import Quarantine
 from gateway.telemetry import Meters
-from gateway.tickets import Ticket, Verdict, Waiter
+from gateway.tickets import Patience, Ticket, Verdict
 from normalizer import build, ids
 from normalizer.codecs.api import Codec
 from normalizer.errors import MalformedPayload
@@ -67,6 +67,7 @@ class Intake:
         self._media, self._statuses, self._precedence, self._marks = media, statuses, precedence, marks
         self._keep = config.dedup_window_secs or window_secs
         self._loop = asyncio.get_running_loop()
+        self._patience = Patience(self._loop, config.ack_deadline_secs)
         self.ref, self.meters = ref, Meters(ref.id, ref.type)
 
     async def __call__(self, raw: RawEvent) -> Receipt:
@@ -150,10 +151,10 @@ class Intake:
         events = [item for item in items if type(item) is Event]
         if not events:
             return await self._set_aside(raw, items)
-        if self._config.keep_raw or any(_unsupported(event) for event in events):
+        if self._config.keep_raw or any(map(_unsupported, events)):
             events = await self._with_raw(events, raw)
         jobs = pending(events) if self._media is not None else None
-        waiter = Waiter(self._loop, len(events), started + self._config.ack_deadline_secs)
+        waiter = self._patience.begin(len(events), started)
         try:
             tickets = [Ticket(event, self.meters, waiter, self._keep) for event in events]
             early = [ticket for ticket in tickets if not ticket.event.after]
@@ -166,7 +167,7 @@ class Intake:
                 await self._submit_late([ticket for ticket in tickets if ticket.event.after])
             await waiter.future
         finally:
-            waiter.close()
+            self._patience.end(waiter)
         if jobs and self._media is not None:
             self._media.start(jobs)
         return Receipt.ACCEPTED if waiter.fresh else Receipt.DUPLICATE
@@ -234,4 +235,4 @@ class Intake:
 
 def _unsupported(event: Event) -> bool:
     params = event.params
-    return isinstance(params, MessageParams) and any(type(part) is Unsupported for part in params.message.parts)
+    return isinstance(params, MessageParams) and Unsupported in map(type, params.message.parts)

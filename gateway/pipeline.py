@@ -1,12 +1,13 @@
-"""The inbound path: claim, publish or spool, commit, receipt; in batches.
+"""The inbound path: claim, publish or spool, receipt, commit; in batches.
 
 Guarantee: `submit` ends a delivery with success only after each of its items was confirmed by the broker, or is on
 local disk (fsync), or is known to be there from before. Everything else ends as `Busy`, and the provider still has it.
 
-One loop does one round trip to the dedup store at a time; whatever arrives meanwhile shares the next one, so the
-batches grow with the load and no timer is needed. A cycle commits what became durable, then claims what is new, then
-publishes the new in order. While a conversation has rows in the spool, or on their way there, its new messages follow
-them, so that order holds.
+One loop does one round trip to the dedup store at a time; whatever arrives meanwhile shares the next one. A cycle
+commits what became durable, then claims what is new, then publishes the new in order. Where much is under way, a few
+new items wait a moment for more (`GATHER_SECS`), because a batch costs nearly the same as an item: so batches grow with
+the load, and where little is under way nothing waits. While a conversation has rows in the spool, or on their way
+there, its new messages follow them, so that order holds.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from dedup.api import Claim, Deduplicator, DedupUnavailable, Take, Taken
+from dedup.api import Claim, Deduplicator, DedupUnavailable, Done, Take, Taken
 from gateway import envelope, telemetry
 from gateway.broker.api import Broker, Outcome, Publication
 from gateway.journal import Journal
@@ -29,7 +30,10 @@ from gateway.tickets import Stage, Ticket, Verdict
 log = structlog.get_logger(__name__)
 
 MOST = 256  # items per round trip: bounds the latency a batch adds
-RETRY_SECS = 0.02  # how often a claim held elsewhere, or a conversation in the spool, is looked at again
+GATHER_SECS = 0.003  # how long at most the first of a batch waits for others …
+GATHER_SHARE = 4  # … while what is new is less than this part of what is under way …
+GATHER_FROM = 16  # … and so much is
+RETRY_SECS = 0.02  # how long a commit waits for claims to go with; how often what waits for others is looked at
 PATIENCE_SECS = 0.5  # how long a message waits in memory for the last spooled rows of its conversation to leave
 
 
@@ -57,6 +61,10 @@ class Pipeline:
         self._sent: dict[Publication, Ticket] = {}
         self._flying: Counter[str] = Counter()  # conversation → messages whose outcome is open
         self._wake = asyncio.Event()
+        self._since = 0.0  # loop time at which the first of the fresh came
+        self._timer: asyncio.TimerHandle | None = None
+        self._flush = False  # whether commits have waited for long enough
+        self._cycling = False  # whether an exchange is under way, perhaps of commits alone
         self._loop = asyncio.get_running_loop()
         self._settlement = Settlement(journal=journal, clock=clock, forget=self._forget, wake=self._wake.set)
         self._spooling = Spooling(spool, self._settlement, hold_secs=lease_secs)
@@ -64,6 +72,8 @@ class Pipeline:
 
     def submit(self, tickets: Sequence[Ticket]) -> None:
         """Take responsibility for decoded items; their waiters learn the end."""
+        if not self._fresh:
+            self._since = self._loop.time()
         for ticket in tickets:
             first = self._live.setdefault(ticket.key, ticket)
             if first is ticket:
@@ -72,7 +82,8 @@ class Pipeline:
                 first.followers = [ticket]
             else:
                 first.followers.append(ticket)
-        self._wake.set()
+        if self._due():
+            self._wake.set()
 
     def under_way(self, key: str) -> bool:
         """Tell whether the event of a dedup key is on its way through this process."""
@@ -81,7 +92,7 @@ class Pipeline:
     @property
     def idle(self) -> bool:
         """Whether nothing is under way (for the drain at shutdown)."""
-        return not (self._live or self._settlement.committing or self._spooling.busy)
+        return not (self._live or self._cycling or self._settlement.committing or self._spooling.busy)
 
     @property
     def dedup_ok(self) -> bool:
@@ -102,45 +113,68 @@ class Pipeline:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                while self._fresh or self._settlement.committing:
+                while self._due():
                     await self._cycle()
+
+    def _due(self) -> bool:
+        """Tell whether it is time for a cycle; if it is not yet, see to being woken."""
+        if self._flush or self._settlement.urgent:
+            return True
+        if not self._fresh:
+            return False
+        least = len(self._live) // GATHER_SHARE if len(self._live) >= GATHER_FROM else 1
+        if len(self._fresh) >= least or self._loop.time() >= self._since + GATHER_SECS:
+            return True
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._since + GATHER_SECS, self._gathered)
+        return False
+
+    def _gathered(self) -> None:
+        self._timer = None
+        self._wake.set()
 
     async def _sweep(self) -> None:
         """Look again at what waits for another worker or for the drain."""
         while True:
             await asyncio.sleep(RETRY_SECS)
+            if self._settlement.committing:
+                self._flush = True
+                self._wake.set()
             if self._elsewhere:
                 again, self._elsewhere = self._elsewhere, []
                 for ticket in again:
                     ticket.stage = Stage.CLAIMING
                 self._fresh.extend(again)
+                self._since = 0.0
                 self._wake.set()
             if self._patient:
                 self._send([])
 
     async def _cycle(self) -> None:
+        self._flush, self._cycling = False, True
         batch = [self._fresh.popleft() for _ in range(min(MOST, len(self._fresh)))]
+        done, released = self._settlement.take_over()
         try:
-            await self._work(batch)
+            await self._work(batch, done, released)
         except Exception:
-            self._settlement.put_back()
+            self._settlement.put_back(done, released)  # what was committed can be committed again
             for ticket in batch:  # a bug must not leave keys behind that block every redelivery
                 if ticket.stage is Stage.CLAIMING:
                     self._settlement.failed(ticket, release=True)
             raise
+        finally:
+            self._cycling = False
 
-    async def _work(self, batch: list[Ticket]) -> None:
-        done, released = self._settlement.take_over()
+    async def _work(self, batch: list[Ticket], done: list[Done], released: list[str]) -> None:
         now = self._clock()
         takes = [_take(ticket, now) for ticket in batch]
         try:
             answers = await self._dedup.exchange(takes, done, released, lease=self._lease)
             self._dedup_state(ok=True)
-            self._settlement.settle()
         except DedupUnavailable as exc:
             self._dedup_state(ok=False, reason=str(exc))
             answers = [Taken(Claim.NEW, int(now * 1_000_000) + n) for n in range(len(batch))]
-            self._settlement.settle(uncommitted=done, unreleased=released)
+            self._settlement.put_back(done, released)
         mine = [ticket for ticket, answer in zip(batch, answers, strict=True) if self._claimed(ticket, answer)]
         if mine:
             self._send(mine)
@@ -225,6 +259,7 @@ class Pipeline:
         self._broker.submit(batch, outcome)
 
     def _on_outcome(self, items: Sequence[Publication], outcome: Outcome) -> None:
+        safe = []
         for item in items:
             ticket = self._sent[item] if outcome is Outcome.UNKNOWN else self._sent.pop(item)
             if ticket.stage is not Stage.PUBLISHING:  # its answer was late: it went to the spool meanwhile
@@ -232,10 +267,13 @@ class Pipeline:
                 continue
             self._landed(ticket.conversation)
             if outcome is Outcome.CONFIRMED:
-                self._settlement.durable(ticket, Verdict.PUBLISHED)
+                safe.append(ticket)
             else:
                 self._spooling.add(ticket, hold=outcome is Outcome.UNKNOWN, lost=outcome is not Outcome.REFUSED)
-        self._wake.set()
+        if safe:
+            self._settlement.durable(safe, Verdict.PUBLISHED)
+            if self._fresh and self._due():
+                self._wake.set()
 
     def _landed(self, conversation: str) -> None:
         self._flying[conversation] -= 1

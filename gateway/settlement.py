@@ -1,7 +1,12 @@
-"""The end of an item: commit, count, write into the journal, tell whoever waits.
+"""The end of an item: count, write into the journal, tell whoever waits, commit.
 
-An item is *durable* first (broker confirm or fsync), then its claim is committed together with the next batch of
-claims, and only then is the receipt given.
+Guarantee: a receipt is given for what is *durable* (broker confirm or fsync), and not before. Its commit goes with the
+next round trip to the dedup store, at most a sweep of the pipeline later, and nobody waits for it. Until it is done the
+event is still claimed by this process, so that whoever gets it again, here or elsewhere, is told "in flight" and asks
+again. If the process dies in that moment, the claim runs out, and a provider that delivers again what it was answered
+"accepted" for finds it new: published twice, under the same id, the second copy marked. Waiting for the commit would
+only shorten the time in which that can happen (there is one between confirm and commit in any case), and would cost
+every answer a round trip.
 """
 
 from __future__ import annotations
@@ -31,22 +36,27 @@ class Settlement:
     ) -> None:
         """Take the journal and the pipeline's hooks."""
         self._journal, self._clock, self._forget, self._wake = journal, clock, forget, wake
-        self._durable: list[tuple[Ticket, Verdict]] = []
-        self._taken: list[tuple[Ticket, Verdict]] = []
+        self._done: list[Done] = []
         self._released: list[str] = []
         self._uncommitted: list[Done] = []
         self._unreleased: list[str] = []
 
     @property
     def committing(self) -> bool:
-        """Whether the next cycle has something to commit or release."""
-        return bool(self._durable or self._released)
+        """Whether there is something to commit or release that was not tried yet."""
+        return bool(self._done or self._released)
 
-    def durable(self, ticket: Ticket, verdict: Verdict) -> None:
-        """Note that an item is safe; its receipt follows the commit."""
-        ticket.stage = Stage.SETTLED
-        self._durable.append((ticket, verdict))
-        self._wake()
+    @property
+    def urgent(self) -> bool:
+        """Whether a claim is to be given back: its provider may be here again at any moment."""
+        return bool(self._released)
+
+    def durable(self, tickets: Sequence[Ticket], verdict: Verdict) -> None:
+        """End items that are safe; see the module."""
+        for ticket in tickets:
+            ticket.stage = Stage.SETTLED
+            self._done.append(Done(ticket.key, ticket.keep))
+        self._end([(ticket, verdict) for ticket in tickets])
 
     def failed(self, ticket: Ticket, *, release: bool) -> None:
         """Promise nothing, so that the provider tries again; give the claim back, or let it run out."""
@@ -58,30 +68,21 @@ class Settlement:
     def afterwards(self, ticket: Ticket, *, known: bool) -> None:
         """End the claim of a refused delivery whose message has got an outcome after all."""
         if known:
-            self._uncommitted.append(Done(ticket.key, ticket.keep))
+            self._done.append(Done(ticket.key, ticket.keep))
         else:
             self._released.append(ticket.key)
             self._wake()
 
-    def put_back(self) -> None:
-        """Undo `take_over` after a failure in between."""
-        self._durable = [*self._taken, *self._durable]
-        self._taken = []
-
     def take_over(self) -> tuple[list[Done], list[str]]:
-        """Return what the next round trip shall commit and release."""
-        self._taken, self._durable = self._durable, []
-        released, self._released, self._unreleased = [*self._unreleased, *self._released], [], []
-        done = [*self._uncommitted, *(Done(ticket.key, ticket.keep) for ticket, _ in self._taken)]
-        self._uncommitted = []
+        """Return what the next round trip shall commit and release; what fails is given to `put_back`."""
+        done, released = [*self._uncommitted, *self._done], [*self._unreleased, *self._released]
+        self._done, self._released, self._uncommitted, self._unreleased = [], [], [], []
         return done, released
 
-    def settle(self, uncommitted: Sequence[Done] = (), unreleased: Sequence[str] = ()) -> None:
-        """End what `take_over` returned; what the store did not take is offered again with the next round trip."""
-        self._uncommitted = list(uncommitted[-MOST_UNCOMMITTED:])
-        self._unreleased = list(unreleased[-MOST_UNCOMMITTED:])
-        taken, self._taken = self._taken, []
-        self._end(taken)
+    def put_back(self, done: Sequence[Done], released: Sequence[str]) -> None:
+        """Offer what the store did not take again, with the next claims."""
+        self._uncommitted = [*self._uncommitted, *done][-MOST_UNCOMMITTED:]
+        self._unreleased = [*self._unreleased, *released][-MOST_UNCOMMITTED:]
 
     def finish(self, ticket: Ticket, verdict: Verdict) -> None:
         """End an item that needs no commit."""

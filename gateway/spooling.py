@@ -119,7 +119,7 @@ class Spooling:
 
     def _stored(self, ticket: Ticket, row: int) -> None:
         ticket.row = row
-        self._settlement.durable(ticket, Verdict.SPOOLED)
+        self._settlement.durable([ticket], Verdict.SPOOLED)
         if ticket.held:
             self._held[row] = ticket
             if ticket.late is not None:
@@ -127,7 +127,7 @@ class Spooling:
 
     def _not_stored(self, ticket: Ticket) -> None:
         if ticket.late is Outcome.CONFIRMED:
-            self._settlement.durable(ticket, Verdict.PUBLISHED)
+            self._settlement.durable([ticket], Verdict.PUBLISHED)
         else:
             # A claim whose message may have arrived is left to run out, so that the retry is marked.
             self._settlement.failed(ticket, release=not ticket.lost or ticket.late is Outcome.REFUSED)

@@ -11,6 +11,9 @@ from gateway.broker.api import Outcome, Publication
 from gateway.telemetry import Meters
 from normalizer.raw import Event
 
+LATE_SECS = 0.05
+"""How late a delivery may be answered for that one timer does for many."""
+
 
 class Verdict(Enum):
     """How an item ended; the value is the word in the journal."""
@@ -43,13 +46,12 @@ class Stage(Enum):
 class Waiter:
     """One delivery: done when the last of its items is settled."""
 
-    __slots__ = ("_timer", "fresh", "future", "left")
+    __slots__ = ("deadline", "fresh", "future", "left")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, items: int, deadline: float) -> None:
-        """Wait for `items` tickets until `deadline` (loop time), whatever becomes of the pipeline."""
+        """Wait for `items` tickets, until `deadline` (loop time) if a `Patience` has it."""
         self.future: asyncio.Future[None] = loop.create_future()
-        self.left, self.fresh = items, False
-        self._timer = loop.call_at(deadline, self.expire)
+        self.left, self.fresh, self.deadline = items, False, deadline
 
     def settle(self, verdict: Verdict) -> None:
         """Take the verdict of one item."""
@@ -73,10 +75,37 @@ class Waiter:
         if not self.future.done():
             self.future.set_exception(Busy())
 
-    def close(self) -> None:
+
+class Patience:
+    """Ends the waiting of a channel's deliveries, whatever becomes of the pipeline; one timer for all of them."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, secs: float) -> None:
+        """Have every delivery wait for `secs`, or `LATE_SECS` more."""
+        self._loop, self._secs = loop, secs
+        self._waiting: dict[Waiter, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, items: int, started: float) -> Waiter:
+        """Let a delivery of so many items wait, that came at `started` (loop time)."""
+        waiter = Waiter(self._loop, items, started + self._secs)
+        self._waiting[waiter] = None
+        if self._timer is None:
+            self._timer = self._loop.call_at(waiter.deadline, self._look)
+        return waiter
+
+    def end(self, waiter: Waiter) -> None:
         """Forget it; nobody waits any more."""
-        self._timer.cancel()
-        self.future.cancel()
+        self._waiting.pop(waiter, None)
+        waiter.future.cancel()
+
+    def _look(self) -> None:
+        self._timer, now = None, self._loop.time()
+        for waiter in [waiter for waiter in self._waiting if waiter.deadline <= now]:
+            del self._waiting[waiter]
+            waiter.expire()
+        if self._waiting:
+            first = min(waiter.deadline for waiter in self._waiting)
+            self._timer = self._loop.call_at(max(first, now + LATE_SECS), self._look)
 
 
 class Ticket:

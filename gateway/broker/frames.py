@@ -25,6 +25,8 @@ _METHOD, _CONTENT, _BODY = 1, 2, 3
 _CONTENT_TYPE, _HEADERS, _DELIVERY_MODE = 1 << 15, 1 << 13, 1 << 12
 _CORRELATION_ID, _REPLY_TO, _EXPIRATION = 1 << 10, 1 << 9, 1 << 8
 _MESSAGE_ID, _TIME, _TYPE, _APP_ID = 1 << 7, 1 << 6, 1 << 5, 1 << 3
+_STEADY = frozenset({"channel_id", "channel_type", "schema"})
+"""Headers of few values."""
 _JSON = b"\x10application/json"
 _APP = b"\x08omnigate"
 
@@ -48,11 +50,19 @@ def _name(name: str) -> bytes:
     return short(name)
 
 
+@lru_cache(maxsize=1024)
+def _steady(name: str, value: str) -> bytes:
+    raw = value.encode()
+    return _name(name) + b"S" + _LONG.pack(len(raw)) + raw
+
+
 def _table(headers: dict[str, str | int]) -> bytes:
     out = []
     for name, value in headers.items():
         if isinstance(value, int):
             out.append(_name(name) + b"l" + _INT64.pack(value))
+        elif name in _STEADY:
+            out.append(_steady(name, value))
         else:
             raw = value.encode()
             out.append(_name(name) + b"S" + _LONG.pack(len(raw)) + raw)

@@ -16,8 +16,8 @@ from itertools import groupby
 
 import structlog
 from aio_pika.abc import AbstractConnection
-from aiormq.abc import AbstractConnection as Wire
-from aiormq.abc import ChannelFrame, ConfirmationFrameType
+from aiormq.abc import AbstractConnection as AbstractWire
+from aiormq.abc import ConfirmationFrameType
 from aiormq.channel import Channel
 from pamqp import commands as spec
 from pamqp.header import ContentHeader
@@ -25,12 +25,14 @@ from typing_extensions import override
 
 from gateway.broker.api import EVENTS, Listener, Outcome, Publication
 from gateway.broker.frames import publish
-from gateway.broker.rabbit_link import FAILURES
+from gateway.broker.rabbit_link import FAILURES, Wire
+from gateway.broker.receiver import Frames
 
 log = structlog.get_logger(__name__)
 
 FRAME_OVERHEAD = 8  # type, channel, size, end
 FRAME_MAX = 131_072  # where the server sets no limit (AMQP 0-9-1, connection.tune: frame-max 0)
+FRAMES_MAX = 10_000
 SCAN_SECS = 0.25  # how often outstanding publishes are looked at for their deadline
 
 
@@ -39,14 +41,15 @@ class _Channel(Channel):
 
     def __init__(
         self,
-        connection: Wire,
+        connection: AbstractWire,
         number: int,
         *,
         confirmed: Callable[[int, bool, bool], None],
         returned: Callable[[str | None], None],
     ) -> None:
-        super().__init__(connection, number, publisher_confirms=True, frame_buffer=10_000)
+        super().__init__(connection, number, publisher_confirms=True, frame_buffer=FRAMES_MAX)
         self._confirmed, self._returned = confirmed, returned
+        self.frames = Frames(FRAMES_MAX, confirmed)  # nothing was read from the old one yet
 
     @override
     async def _on_confirm_frame(self, frame: ConfirmationFrameType) -> None:
@@ -80,6 +83,7 @@ class ConfirmPublisher:
         self._returned: set[str] = set()
         self._tag = 0
         self._channel: Channel
+        self._send: Callable[[bytes], None]
         self._body_max, self._entrance = 0, EVENTS
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -94,6 +98,9 @@ class ConfirmPublisher:
         if connection.transport is None:
             raise ConnectionError("the connection to RabbitMQ is closed")
         wire = connection.transport.connection
+        if not isinstance(wire, Wire):
+            raise TypeError("this connection was not opened by `rabbit_link.connect`")
+        self._send = wire.send
         number = next(n for n in range(1, 65536) if n not in wire.channels)
         self._channel = _Channel(wire, number, confirmed=self._on_confirm, returned=self._on_return)
         wire.channels[number] = self._channel
@@ -136,8 +143,8 @@ class ConfirmPublisher:
                 sent.append(item)
         if sent:
             try:
-                self._channel.write_queue.put_nowait(ChannelFrame(payload=b"".join(payload), should_close=False))
-            except asyncio.QueueFull:
+                self._send(b"".join(payload))
+            except FAILURES:
                 bad, sent = list(batch), []
         first = self._tag + 1
         for item in sent:

@@ -11,7 +11,8 @@ from typing import Any
 import aio_pika
 from aio_pika.abc import AbstractChannel, TimeoutType, UnderlayConnection
 from aio_pika.exceptions import AMQPError, ConnectionClosed, ProbableAuthenticationError
-from aiormq.connection import Connection as Wire
+from aiormq.abc import ChannelFrame
+from aiormq.connection import Connection as AiormqConnection
 from aiormq.connection import FrameReceiver
 from pamqp import commands
 from pamqp.base import Frame
@@ -19,6 +20,7 @@ from pamqp.frame import FrameTypes, marshal
 from typing_extensions import override
 from yarl import URL
 
+from gateway.broker import receiver
 from gateway.broker.api import BrokerUnavailable
 
 CONNECT_SECS = 10.0
@@ -35,14 +37,35 @@ LOST = "the connection to RabbitMQ was lost"
 for _library in ("aio_pika", "aiormq"):
     # They log every failure at ERROR, tracebacks included, and raise it too; the broker says it once, in its own words.
     logging.getLogger(_library).setLevel(logging.CRITICAL)
+receiver.use()
 
 
-class _Wire(Wire):
+class Wire(AiormqConnection):
     """The engine below `aio_pika.Connection`, changed in two places that aio-pika has no setting for."""
 
     # The queue between channels and the socket: with aiormq's 10 places, eleven publishes in one turn of the event
     # loop would not fit. What may be in it is bounded by `broker.max_unconfirmed` and by prefetch instead.
     FRAME_BUFFER_SIZE = 0
+    _outlet: asyncio.StreamWriter | None = None
+
+    async def _Connection__writer(self, writer: asyncio.StreamWriter) -> None:  # noqa: N802 -- aiormq's, mangled
+        """Write what is queued, as aiormq does, and let `send` know where to."""
+        self._outlet = writer
+        try:
+            await super()._Connection__writer(writer)  # type: ignore[misc]
+        finally:
+            self._outlet = None
+
+    def send(self, payload: bytes) -> None:
+        """Write frames at once, where nothing waits to be written before them; aiormq wakes a task for each batch.
+
+        Raises:
+            FAILURES: nothing of it was written.
+        """
+        if self._outlet is None or self._outlet.is_closing() or not self.write_queue.empty():
+            self.write_queue.put_nowait(ChannelFrame(payload=payload, should_close=False))
+        else:
+            self._outlet.write(payload)
 
     @staticmethod
     @override
@@ -65,7 +88,7 @@ class _Underlay(UnderlayConnection):
     @classmethod
     @override
     async def make_connection(cls, url: URL, timeout: TimeoutType = None, **kwargs: Any) -> Wire:
-        wire = _Wire(url, **kwargs)
+        wire = Wire(url, **kwargs)
         async with asyncio.timeout(timeout):
             await wire.connect()
         return wire

@@ -17,6 +17,8 @@ from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.web_request import BaseRequest
 from typing_extensions import override
 
+from gateway.web.direct import Respond, ShortWay, Take
+
 log = structlog.get_logger(__name__)
 
 CROWDED = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -30,7 +32,7 @@ def hide_versions() -> None:
     web_response.SERVER_SOFTWARE = "omnigate"  # type: ignore[attr-defined] # imported there, not exported
 
 
-class Connection(web.RequestHandler):
+class Connection(ShortWay):
     """One client."""
 
     __slots__ = ()
@@ -63,15 +65,26 @@ class Connections(web.Server):
 
     Attributes:
         idle: connections without a request under way, longest idle first; whoever handles requests keeps it.
+        ending: connections end with their next answer.
     """
 
     def __init__(
-        self, handler: Callable[[BaseRequest], Awaitable[web.StreamResponse]], *, limit: int, **options: Any
+        self,
+        handler: Callable[[BaseRequest], Awaitable[web.StreamResponse]],
+        *,
+        take: Take,
+        respond: Respond,
+        limit: int,
+        **options: Any,
     ) -> None:
-        """Have `handler` answer; `options` are those of aiohttp's `RequestHandler`."""
+        """Have `handler` answer what does not go the short way (`take`, `respond`: see `gateway.web.direct`).
+
+        `options` are those of aiohttp's `RequestHandler`.
+        """
         super().__init__(handler, **options)
-        self._limit, self._options, self._open = limit, options, 0
+        self._limit, self._options, self._open = limit, {"take": take, "respond": respond, **options}, 0
         self.idle: dict[asyncio.Protocol, None] = {}
+        self.ending = False
 
     def accept(self) -> asyncio.Protocol:
         """Make the protocol of a new connection."""
@@ -82,7 +95,7 @@ class Connections(web.Server):
             del self.idle[longest]
             if isinstance(longest, web.RequestHandler):
                 longest.force_close()
-        return Connection(self, loop=asyncio.get_running_loop(), **self._options)
+        return Connection(self, ending=lambda: self.ending, loop=asyncio.get_running_loop(), **self._options)
 
     @override
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:

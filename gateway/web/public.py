@@ -15,14 +15,16 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_request import BaseRequest
 from msgspec.structs import replace
 
-from connectors.addresses import client_address, parse_networks
+from connectors.addresses import parse_networks
 from connectors.api import Delivery, HttpConnector, Reply
 from connectors.pages import PageConnector
 from gateway.settings.model import HttpSection
 from gateway.web.address import BACKLOG, bind
+from gateway.web.delivery import delivery
 from gateway.web.protocol import Connections, hide_versions
 from gateway.web.quick import Quick, quick
 
@@ -93,6 +95,8 @@ class PublicServer:
         hide_versions()
         self._server = Connections(
             self._handle,
+            take=self._take,
+            respond=self._response,
             limit=self._section.max_connections,
             access_log=None,
             keepalive_timeout=self._section.header_timeout_secs,
@@ -107,6 +111,7 @@ class PublicServer:
         """Take no new connections; those that are open end with their next answer."""
         self._ending = True
         if self._listener is not None:
+            self._server.ending = True
             self._listener.close()
         elif self._socket is not None:
             self._socket.close()
@@ -117,6 +122,36 @@ class PublicServer:
         if self._listener is not None:
             self._server.pre_shutdown()
             await self._server.shutdown(timeout)
+
+    def _take(self, connection: web.RequestHandler, message: RawRequestMessage, body: bytes) -> Awaitable[Reply] | None:
+        """Have a plain delivery answered; see `gateway.web.direct`."""
+        path = message.url.raw_path
+        if self._ending or not path.startswith(PREFIX):
+            return None
+        channel, _, rest = path[len(PREFIX) :].partition("/")
+        endpoint = self._endpoints.get(channel)
+        if endpoint is None or len(body) > endpoint.max_bytes:
+            return None
+        peer = connection.peername
+        told = delivery(
+            message,
+            message.url,
+            str(peer[0]) if isinstance(peer, tuple) else peer,
+            rest,
+            body,
+            trusted=self._trusted,
+            connected=lambda: connection.transport is not None,
+        )
+        return self._busily(connection, endpoint.connector.handle(told))
+
+    async def _busily(self, connection: web.RequestHandler, answer: Awaitable[Reply]) -> Reply:
+        idle = self._server.idle
+        idle.pop(connection, None)
+        try:
+            return await answer
+        finally:
+            if connection.transport is not None:
+                idle[connection] = None
 
     async def _handle(self, request: BaseRequest) -> web.StreamResponse:
         protocol, idle = request.protocol, self._server.idle
@@ -178,17 +213,13 @@ class PublicServer:
         return self._response(request, await connector.serve(replace(head, body=body)))
 
     def _delivery(self, request: BaseRequest, rest: str, body: bytes) -> Delivery:
-        headers = request.headers
-        return Delivery(
-            method=request.method,
-            path=rest,
-            url=str(request.rel_url),
-            query=dict(request.rel_url.query) if request.rel_url.raw_query_string else {},
-            headers=_plain(headers),
-            body=body,
-            remote=client_address(
-                request.remote, headers.getall("X-Forwarded-For", ()) if self._trusted else (), self._trusted
-            ),
+        return delivery(
+            request,
+            request.rel_url,
+            request.remote,
+            rest,
+            body,
+            trusted=self._trusted,
             connected=lambda: request.transport is not None,
         )
 
@@ -243,17 +274,6 @@ class PublicServer:
         finally:
             self._buffered -= size
         return b"".join(chunks)
-
-
-def _plain(headers: Mapping[str, str]) -> dict[str, str]:
-    """Lower the names; a header that came in several lines is one with commas (RFC 9110 §5.3)."""
-    plain = {name.lower(): value for name, value in headers.items()}
-    if len(plain) < len(headers):
-        plain = {}
-        for name, value in headers.items():
-            key = name.lower()
-            plain[key] = f"{plain[key]}, {value}" if key in plain else value
-    return plain
 
 
 def _refusal(request: BaseRequest, why: RefusedRequest) -> web.Response:

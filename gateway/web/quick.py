@@ -7,6 +7,7 @@ protocol version, a connection that ends, a client that does not read its answer
 
 from __future__ import annotations
 
+import asyncio
 from functools import lru_cache
 
 from aiohttp import HttpVersion11, web
@@ -30,6 +31,10 @@ class Quick(web.StreamResponse):
         head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\nServer: omnigate\r\n"
         self._before, self._after = f"{head}Date: ".encode(), b"\r\n\r\n" + body
 
+    def render(self) -> bytes:
+        """Return it as it stands on the wire."""
+        return self._before + rfc822_formatted_time().encode() + self._after
+
     @property
     @override
     def keep_alive(self) -> bool:
@@ -42,7 +47,7 @@ class Quick(web.StreamResponse):
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("the client has gone")
-        transport.write(self._before + rfc822_formatted_time().encode() + self._after)
+        transport.write(self.render())
 
     @override
     async def write_eof(self, data: bytes = b"") -> None:
@@ -56,11 +61,20 @@ def _rendered(body: bytes, content_type: str) -> Quick:
 
 def quick(request: BaseRequest, reply: Reply) -> Quick | None:
     """Return the rendered answer, where there is nothing special about request and reply."""
-    if reply.status != 200 or reply.headers or len(reply.body) > BODY_MAX:
-        return None
     if request.version != HttpVersion11 or request.method == "HEAD" or not request.keep_alive:
         return None
     transport = request.transport
-    if transport is None or transport.get_write_buffer_size() > UNREAD_MAX:
+    if transport is None or not _ordinary(reply, transport):
         return None
     return _rendered(reply.body, reply.content_type)
+
+
+def constant(reply: Reply, transport: asyncio.WriteTransport) -> bytes | None:
+    """Return the bytes of the answer to a POST on a connection that stays open, where the reply is nothing special."""
+    return _rendered(reply.body, reply.content_type).render() if _ordinary(reply, transport) else None
+
+
+def _ordinary(reply: Reply, transport: asyncio.WriteTransport) -> bool:
+    if reply.status != 200 or reply.headers or len(reply.body) > BODY_MAX:
+        return False
+    return transport.get_write_buffer_size() <= UNREAD_MAX

@@ -225,3 +225,13 @@ async def test_cancelled_exchange_leaves_no_answer_behind_for_the_next(server: R
             await asyncio.wait([call])
 
             assert (await claim(store, f"k{n}", conversation=f"own{n}", now_us=1000 + n)).seq == 1000 + n
+
+
+async def test_a_store_that_answered_in_time_is_not_away_because_this_process_was_kept_from_running(redis_url):
+    async with opened(redis_url) as store:
+        await store.exchange([Take("before", "", "", 0, 60)], lease=30)
+        call = asyncio.create_task(store.exchange([Take("while", "", "", 0, 60)], lease=30))
+        await asyncio.sleep(0)  # it is sent
+        time.sleep(TIMEOUT * 1.5)  # nothing of this process runs
+
+        assert [taken.claim for taken in await call] == [Claim.NEW]

@@ -62,6 +62,46 @@ async def test_two_workers_that_get_the_same_update_at_once_publish_it_once(tmp_
     assert ids(await empty_queue(rabbit_url)) == {str(n): 1 for n in range(100)}
 
 
+async def test_what_was_just_accepted_is_a_duplicate_in_every_worker_although_no_receipt_waits_for_the_commit(
+    tmp_path, rabbit_url, store
+):
+    async with (
+        rig(tmp_path, broker_url=rabbit_url, channel="twice", **store) as one,
+        rig(tmp_path, broker_url=rabbit_url, channel="twice", drain=False, **store) as two,
+    ):
+        for n in range(30):
+            assert await one.give(n) is Receipt.ACCEPTED
+            assert await two.give(n) is Receipt.DUPLICATE
+            assert await one.give(n) is Receipt.DUPLICATE
+    assert ids(await empty_queue(rabbit_url)) == {str(n): 1 for n in range(30)}
+
+
+async def test_commits_are_made_without_further_deliveries_and_before_a_pipeline_is_idle(tmp_path, rabbit_url, store):
+    async with rig(tmp_path, broker_url=rabbit_url, **store) as it:
+        async with asyncio.TaskGroup() as group:
+            for n in range(50):
+                group.create_task(it.give(n))
+        await it.until(lambda: it.pipeline.idle)
+
+        events = [next(iter(it.intake._codec.decode(it.raw(n)))) for n in range(50)]
+        assert [await it.dedup.status(event.key) for event in events] == ["done"] * 50
+
+
+async def test_a_worker_that_dies_between_receipt_and_commit_doubles_only_what_is_delivered_again_and_marks_it(
+    tmp_path, rabbit_url, redis_url
+):
+    async with rig(tmp_path, broker_url=rabbit_url, redis_url=redis_url, channel="torn", lease=0.6) as first:
+        first.pipeline._settlement.take_over = lambda: ([], [])  # what is noted to be committed never is
+        assert [await first.give(n) for n in range(2)] == [Receipt.ACCEPTED] * 2
+    async with rig(tmp_path, broker_url=rabbit_url, redis_url=redis_url, channel="torn") as second:
+        assert await second.give(1) is Receipt.ACCEPTED  # after the lease
+
+    found = [
+        (params["message"]["provider_id"], params["dedup"]["redelivery"]) for params in await empty_queue(rabbit_url)
+    ]
+    assert sorted(found) == [("0", 0), ("1", 0), ("1", 1)]
+
+
 async def test_without_a_broker_deliveries_are_spooled_and_leave_in_order_when_it_is_back(tmp_path, make_rabbit, store):
     server: RabbitServer = make_rabbit()
     async with rig(tmp_path, broker_url=server.url, **store) as it:

@@ -1,0 +1,224 @@
+"""The short way of a delivery: from aiohttp's parser to the channel, and back, without what aiohttp does per request.
+
+aiohttp wakes the connection's task for each request, which makes a request object, a writer, another task and a
+response: a third of all the CPU a delivery costs. Nearly every delivery needs none of it: a whole POST with a small
+body on a connection that stays open, answered with a constant "200". Such a one is taken out of the parser's hands
+here (`Tap`) and answered by one task.
+
+Everything else (a body that is still coming in, a refusal, another method, HTTP/1.0, pipelined requests …) goes on to
+aiohttp as if nobody had looked; so do headers that do not end and whatever is no HTTP. An answer that is no constant
+is written by aiohttp as well, only the request is made up afterwards. Requests that come while one is under way wait
+for it, with reading paused, and then take aiohttp's way: answers keep their order, and nobody fills the memory.
+
+What is used of aiohttp's insides is listed in `PARTS`; a release that has not all of it takes its own way always.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import cache
+from typing import Any, TypeAlias
+
+import structlog
+from aiohttp import HttpVersion11, web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.http_writer import StreamWriter
+from aiohttp.streams import StreamReader
+from aiohttp.web_request import BaseRequest
+from typing_extensions import override
+
+from connectors.api import Reply
+from gateway.web.quick import constant
+
+log = structlog.get_logger(__name__)
+
+Take: TypeAlias = "Callable[[web.RequestHandler, RawRequestMessage, bytes], Awaitable[Reply] | None]"
+"""Says who answers a delivery, or None where it is not for the short way."""
+Respond = Callable[[BaseRequest, Reply], web.StreamResponse]
+Parsed: TypeAlias = "tuple[list[tuple[RawRequestMessage, StreamReader]], bool, bytes]"
+
+PARTS = frozenset({
+    "_buffer_paused", "_close", "_force_close", "_handler_waiter", "_keepalive_handle", "_keepalive_timeout",
+    "_messages", "_next_keepalive_close_time", "_parser", "_pause_reading_for_buffer", "_process_keepalive",
+    "_reading_paused", "_request_factory", "_request_in_progress", "_waiter",
+})  # fmt: skip
+SMALL = 65_536
+"""Bytes of a body that take the short way."""
+
+
+@cache
+def possible() -> bool:
+    """Tell whether this release of aiohttp has what the short way needs."""
+    known = {name for kind in web.RequestHandler.__mro__ for name in vars(kind)}
+    return known >= PARTS and "_buffer" in vars(StreamReader)
+
+
+class Tap:
+    """Stands in for a connection's parser, and keeps from aiohttp what takes the short way."""
+
+    def __init__(self, parser: Any, connection: ShortWay) -> None:
+        """Ask `parser`, offer to `connection`."""
+        self._feed, self._connection = parser.feed_data, connection
+        self.taken = parser.message_consumed
+        self.fault: HttpProcessingError | None = None
+        self.feed_eof, self.pause_reading, self.set_upgraded = (
+            parser.feed_eof,
+            parser.pause_reading,
+            parser.set_upgraded,
+        )
+
+    def feed_data(self, data: bytes) -> Parsed:
+        """Parse; raises what the parser raises."""
+        busy = self._connection.busy
+        if self.fault is not None:
+            if busy:
+                return [], False, b""
+            fault, self.fault = self.fault, None
+            raise fault
+        try:
+            found: Parsed = self._feed(data)
+        except HttpProcessingError as exc:
+            if not busy:
+                raise
+            self.fault = exc  # refused after the answer to what came before it
+            return [], False, b""
+        if found[0] and self._connection.offer(found[0], upgraded=found[1]):
+            return [], found[1], found[2]
+        return found
+
+    def message_consumed(self) -> None:
+        """Note that aiohttp begins with a request."""
+        self._connection.theirs = True
+        self.taken()
+
+
+class ShortWay(web.RequestHandler):
+    """A connection that answers plain deliveries itself.
+
+    Attributes:
+        theirs: aiohttp is at a request.
+    """
+
+    __slots__ = ("_answering", "_ending", "_late", "_respond", "_take", "theirs")
+
+    def __init__(
+        self, manager: web.Server, *, take: Take, respond: Respond, ending: Callable[[], bool], **options: Any
+    ) -> None:
+        """Ask `take` for each plain delivery.
+
+        `respond` renders answers that are no constants; `ending` tells that a connection ends with its next answer.
+        """
+        super().__init__(manager, **options)
+        self._take, self._respond, self._ending = take, respond, ending
+        self._answering: asyncio.Task[None] | None = None
+        self._late: list[tuple[RawRequestMessage, StreamReader]] = []
+        self.theirs = False
+        if possible():
+            self._parser: Any = Tap(self._parser, self)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a delivery is being answered."""
+        return self._answering is not None
+
+    def offer(self, messages: list[tuple[RawRequestMessage, StreamReader]], *, upgraded: bool) -> bool:
+        """Take what was parsed, or leave it to aiohttp."""
+        if self._answering is not None:
+            self._late += messages
+            if not self._buffer_paused:
+                self._pause_reading_for_buffer()
+            return True
+        if upgraded or len(messages) > 1 or self.theirs or self._messages or self._reading_paused:
+            return False
+        message, payload = messages[0]
+        answer = None if self._close or not _plain(message, payload) else self._take(self, message, _body(payload))
+        if answer is None:
+            return False
+        self._parser.taken()
+        self._request_in_progress = True
+        self._answering = self._loop.create_task(self._answer(message, payload, answer))
+        return True
+
+    async def _answer(self, message: RawRequestMessage, payload: StreamReader, answer: Awaitable[Reply]) -> None:
+        try:
+            reply = await answer
+            transport = self.transport
+            if transport is not None:
+                fast = None if self._close or self._ending() else constant(reply, transport)
+                if fast is not None:
+                    transport.write(fast)
+                else:
+                    await self._formally(message, payload, lambda request: self._respond(request, reply))
+        except Exception:
+            log.exception("request_failed")
+            await self._formally(message, payload, lambda _: web.Response(status=500, text="internal error"))
+        finally:
+            self._answered()
+
+    async def _formally(
+        self, message: RawRequestMessage, payload: StreamReader, respond: Callable[[BaseRequest], web.StreamResponse]
+    ) -> None:
+        """Let aiohttp write an answer."""
+        task, factory = asyncio.current_task(), self._request_factory
+        if self.transport is None or task is None or factory is None:
+            return
+        request = factory(message, payload, self, StreamWriter(self, self._loop), task)
+        response = respond(request)
+        if self._ending():
+            response.force_close()
+        _, gone = await self.finish_response(request, response, None)
+        if not gone and not response.keep_alive:
+            self.close()
+            self.force_close()
+
+    def _answered(self) -> None:
+        self._answering = None
+        self._request_in_progress = False
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._handler_waiter is not None and not self._handler_waiter.done():
+            self._handler_waiter.set_result(None)
+        if self._late:
+            self._messages.extend(self._late)
+            self._late = []
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(None)
+        if isinstance(self._parser, Tap) and self._parser.fault is not None:
+            self.data_received(b"")
+        if self._close:
+            self.force_close()
+
+    @override
+    async def finish_response(
+        self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write an answer; from now on the next request may go the short way."""
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            self.theirs = False
+
+    @override
+    def _process_keepalive(self) -> None:
+        """Close the connection when it has been idle for long; while a delivery is answered, it is not."""
+        if self._answering is not None:
+            self._keepalive_handle = self._loop.call_later(self._keepalive_timeout, self._process_keepalive)
+        else:
+            super()._process_keepalive()
+
+
+def _plain(message: RawRequestMessage, payload: StreamReader) -> bool:
+    return (
+        message.method == "POST"
+        and message.version == HttpVersion11
+        and not (message.should_close or message.upgrade or message.compression)
+        and payload.is_eof()
+        and payload.exception() is None
+        and payload.total_bytes <= SMALL
+    )
+
+
+def _body(payload: StreamReader) -> bytes:
+    """Look at a body that is complete and that nobody has read; aiohttp may still want to."""
+    return b"".join(payload._buffer) if payload.total_bytes else b""  # noqa: SLF001 -- see `PARTS`
