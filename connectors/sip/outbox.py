@@ -38,9 +38,7 @@ class Outbox:
         self._wake = asyncio.Event()
         self._closed = False
 
-    def tell(
-        self, method: str, at: datetime, fields: Mapping[str, Any], *, number: int = 0, dear: bool = True
-    ) -> None:
+    def tell(self, method: str, at: datetime, fields: Mapping[str, Any], *, number: int = 0, dear: bool = True) -> None:
         """Put an event behind the others; one that is not `dear` is left out when nothing gets through any more."""
         if not dear and len(self._steps) >= MOST:
             return
@@ -87,7 +85,7 @@ class Outbox:
             except Busy as exc:
                 await asyncio.sleep(min(max(exc.retry_after, 0.05), RETRY_SECS))
             except MalformedPayload as exc:
-                self._log.error("call_event_malformed", reason=str(exc))  # noqa: TRY400 -- a fault of ours, no stack
+                self._log.error("call_event_malformed", reason=str(exc))
                 return
             else:
                 return

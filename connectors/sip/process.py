@@ -28,7 +28,7 @@ AGAIN_SECS = (0.2, 30.0)
 _TURN = 256
 
 
-class CommandFailed(Exception):  # noqa: N818 -- told to whoever asked
+class CommandFailed(Exception):
     """The child did not do it; the text is PJSIP's, or says that the call is over."""
 
 
@@ -69,6 +69,7 @@ class Process:
         self.ready: dict[str, Any] = {}
         self._sock: socket.socket | None = None
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._dialing: dict[int, Callable[[int], None]] = {}
         self._id = 0
         self._failed = ""
         self._up = asyncio.Event()
@@ -175,7 +176,7 @@ class Process:
         async for line in child.stderr:
             text = line.decode("utf-8", "replace").rstrip()
             loud = "ssert" in text or "Error" in text
-            (self._log.warning if loud else self._log.debug)("sip_process_says", index=self.index, text=text[:500])
+            (self._log.warning if loud else self._log.debug)("sip_process_says", index=self.index, line=text[:500])
 
     async def _beat(self, child: asyncio.subprocess.Process, report: Callable[[str | None], None]) -> None:
         """Kill a child that does nothing any more."""
@@ -188,7 +189,7 @@ class Process:
                 await self.ask("ping", secs=START_SECS)
         except (TimeoutError, CommandFailed):
             if not self._gone.is_set():
-                self._log.error("sip_process_stuck", index=self.index)  # noqa: TRY400 -- it is not about our stack
+                self._log.error("sip_process_stuck", index=self.index)
                 self._failed = self._failed or "the telephony process did nothing any more"
                 child.kill()
 
@@ -223,6 +224,10 @@ class Process:
                 self._owner.happened(self, 0, event)
             case "failed":
                 self._failed = f"cannot listen on port {event['listen']}: {event['reason']}"
+            case "dialing":
+                numbered = self._dialing.pop(event["id"], None)
+                if numbered is not None:
+                    numbered(call)
             case "done":
                 future = self._asked.pop(event["id"], None)
                 if future is not None and not future.done():
@@ -231,14 +236,23 @@ class Process:
                     else:
                         future.set_result(event)
             case "log":
-                self._log.debug("pjsip", index=self.index, level=event["level"], text=event["text"])
+                self._log.debug("pjsip", index=self.index, level=event["level"], line=event["text"])
             case "fault":
-                self._log.error("sip_process_fault", index=self.index, call=call, text=event["text"][:500])
+                self._log.error("sip_process_fault", index=self.index, call=call, line=event["text"][:500])
             case _:
                 self._owner.happened(self, call, event)
 
-    async def ask(self, command: str, call: int = 0, *, secs: float = ANSWER_SECS, **content: Any) -> None:
-        """Have a command carried out; raises `CommandFailed`."""
+    async def dial(self, numbered: Callable[[int], None], **content: Any) -> None:
+        """Call somebody; `numbered` is told the number of the call before anything else is. Raises `CommandFailed`."""
+        number = self._id + 1  # that `ask` takes
+        self._dialing[number] = numbered
+        try:
+            await self.ask("dial", **content)
+        finally:
+            self._dialing.pop(number, None)
+
+    async def ask(self, command: str, call: int = 0, *, secs: float = ANSWER_SECS, **content: Any) -> dict[str, Any]:
+        """Have a command carried out, and return what it answers; raises `CommandFailed`."""
         self._id += 1
         number = self._id
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
@@ -247,7 +261,7 @@ class Process:
             if not self._send(wire.event(call, {"cmd": command, "call": call, "id": number, **content})):
                 raise CommandFailed("the telephony process does not run")
             async with asyncio.timeout(secs):
-                await future
+                return await future
         except TimeoutError:
             raise CommandFailed("the telephony process does not answer") from None
         finally:

@@ -29,28 +29,26 @@ class Desk:
             "hold": _hold,
             "resume": _resume,
             "transfer": _transfer,
-            "join": self._join,
+            "join": _join,
             "dtmf": _dtmf,
         }
 
     def obey(self, command: Command) -> None:
         """Carry out one."""
-        error = None
         number = command.get("call", 0)
         try:
-            self._obey(command, number)
+            answer = self._obey(command, number) or {}
         except pj.Error as exc:
-            error = exc.reason
+            answer = {"error": exc.reason}
         except (KeyError, ValueError, RuntimeError) as exc:
-            error = f"{type(exc).__name__}: {exc}"
+            answer = {"error": str(exc)}
         if command.get("id"):
-            answer = {"error": error} if error else {}
             self._room.link.tell("done", number, id=command["id"], **answer)
 
-    def _obey(self, command: Command, number: int) -> None:
+    def _obey(self, command: Command, number: int) -> dict[str, Any] | None:
         name = command["cmd"]
         if name == "ping":
-            return
+            return None
         if name == "dial":
             self._dial(command)
         elif name == "drain":
@@ -59,8 +57,11 @@ class Desk:
             self._admission.others = command["uris"]
         elif (call := self._room.calls.get(number)) is None:  # it ended meanwhile: never touch it again
             raise ValueError("the call is over")
+        elif name == "dialog":
+            return {"uri": call.getInfo().remoteContact, "replaces": call.replaces()}
         else:
             self._of_calls[name](call, command)
+        return None
 
     def _dial(self, command: Command) -> None:
         if not self._room.free:
@@ -82,11 +83,6 @@ class Desk:
                 call.tap.release()
                 self._room.taps.append(call.tap)
             raise
-
-    def _join(self, call: Call, command: Command) -> None:
-        """Attended transfer: the other side of `call` shall replace us in another call, which may be elsewhere."""
-        target = command["uri"].strip("<>").partition("?")[0]
-        call.xfer(f"<{target}?Replaces={quote(command['replaces'], safe='')}>", pj.CallOpParam(True))
 
 
 def _parameters(command: Command) -> Any:
@@ -127,6 +123,13 @@ def _resume(call: Call, command: Command) -> None:
 
 def _transfer(call: Call, command: Command) -> None:
     call.xfer(command["uri"], pj.CallOpParam(True))
+
+
+def _join(call: Call, command: Command) -> None:
+    """Attended transfer: the other side of `call` shall replace us in another call, which another process may have."""
+    target = command["uri"].partition("<")[2].partition(">")[0] or command["uri"]
+    target = target.partition("?")[0]
+    call.xfer(f"<{target}?Replaces={quote(command['replaces'], safe='')}>", pj.CallOpParam(True))
 
 
 def _dtmf(call: Call, command: Command) -> None:
