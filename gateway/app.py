@@ -1,7 +1,8 @@
 """The process: opens the parts in order, runs them, and closes them in reverse.
 
-Order at the end (SIGTERM): listeners → telephone calls (up to each channel's `drain_secs`) → deliveries under way (up to
-`gateway.drain_secs`) → outbound consumers → publisher → files. A delivery that is still not durable by then is answered "try again", never "ok".
+Order at the end (SIGTERM): listeners → telephone calls (up to each channel's `drain_secs`) → deliveries under way
+(up to `gateway.drain_secs`) → outbound consumers → publisher → files. A delivery that is still not durable by then is
+answered "try again", never "ok".
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Silence:
     def take(self, left: bytes, right: bytes) -> None:
         """See `Ear`."""
         samples = memoryview(left).cast("h")
-        if max(max(samples), -min(samples)) > QUIET_PEAK:
+        if max(samples) > QUIET_PEAK or min(samples) < -QUIET_PEAK:
             self._now = 0.0
         else:
             self._now += wire.PACKET_MS

@@ -91,10 +91,10 @@ class SipChannel:
             taping=Taping(context, config.recording, self._now),
             now=self._now,
         )
-        board = Switchboard(kit, journal, sink, lambda: pool.changed())
+        board = Switchboard(kit, journal, sink)
         pool = Pool(config, board, context.log)
         async with asyncio.TaskGroup() as outer:
-            board.begin(outer, pool.started)
+            board.begin(outer, starting=pool.started, occupied=pool.changed)
             taping = outer.create_task(kit.taping.run())
             await recover(journal, kit, sink, kit.taping.left)
             try:

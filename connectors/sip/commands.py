@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from secrets import token_hex
 from typing import Any
 
 from connectors.errors import StateUnavailable
 from connectors.sip import lines
 from connectors.sip.call import Call
+from connectors.sip.config_parts import split_listen
 from connectors.sip.kit import Kit
 from connectors.sip.pool import Pool
 from connectors.sip.process import CommandFailed
@@ -112,18 +114,18 @@ class Commands:
         if params.to is not None:
             uri = self._target(params.to)[1]
             call.transfer = (uri, False)
-            await self._refer(call, "transfer", uri=uri)
+            await self._refer(call, "transfer", {"uri": uri})
             return {"call_id": call.id, "target": uri}
         other = self._call(params.with_call or "")
         if other is call:
             raise RpcError(rpc.INVALID_PARAMS, "a call cannot be joined with itself - at `$.with_call`")
         dialog = await other.process.ask("dialog", other.number)
         call.transfer = (dialog["uri"], True)
-        await self._refer(call, "join", uri=dialog["uri"], replaces=dialog["replaces"])
+        await self._refer(call, "join", {"uri": dialog["uri"], "replaces": dialog["replaces"]})
         return {"call_id": call.id, "target": dialog["uri"]}
 
     @staticmethod
-    async def _refer(call: Call, command: str, **content: str) -> None:
+    async def _refer(call: Call, command: str, content: dict[str, Any]) -> None:
         try:
             await call.process.ask(command, call.number, **content)
         except CommandFailed:
@@ -184,24 +186,19 @@ class Commands:
         except ValueError as exc:
             raise RpcError(rpc.INVALID_PARAMS, f"{exc} - at `$.to`") from exc
 
-    # -- calls of ours --------------------------------------------------------------------------------------------------
-
     async def _originate(self, params: r.OriginateParams) -> Answer:
         line, uri = self._target(params.to)
         if bad := [name for name in params.headers if not name.lower().startswith("x-")]:
             raise RpcError(rpc.INVALID_PARAMS, f"headers begin with X-, and {bad[0]!r:.40} does not - at `$.headers`")
         channel = self._kit.context.channel.id
         key = params.idempotency_key
-        unique = (
-            ids.digest(channel, key) if key else ids.digest(channel, self._kit.now().isoformat(), uri, f"{id(params)}")
-        )
-        sip_call_id = f"{unique}@omnigate"
+        sip_call_id = f"{ids.digest(channel, key) if key else token_hex(16)}@omnigate"
         call_id = ids.call_id(channel, sip_call_id, "")
         if key and not await self._first(key, call_id):
             return {"call_id": call_id}
         process = self._pool.pick()
         if process is None:
-            await self._forget(key)
+            await self._forget(key, call_id)
             raise RpcError(rpc.BUSY, "all lines are taken (`max_calls`)", retry_after=1.0)
         sender = self._sender(line, params)
         told = Told(
@@ -217,7 +214,7 @@ class Commands:
         try:
             await self._dial(call, line, uri, params, sender)
         except CommandFailed:
-            await self._forget(key)
+            await self._forget(key, call_id)
             if not call.number:
                 self._board.calls.pop(call.id, None)
             raise
@@ -244,7 +241,7 @@ class Commands:
     def _sender(self, line: str, params: r.OriginateParams) -> str:
         config = self._kit.config
         own = config.lines.get(line)
-        host, _ = lines.split_listen(config.listen)
+        host, _ = split_listen(config.listen)
         user = params.caller_id or (own.user if own else "omnigate")
         place = lines.domain(own) if own else lines.bracketed(config.public_address or host)
         if any(one in user for one in '<>@"; \r\n'):
@@ -260,6 +257,8 @@ class Commands:
         except StateUnavailable as exc:
             raise RpcError(rpc.BUSY, "the store of answers does not answer; try again") from exc
 
-    async def _forget(self, key: str | None) -> None:
+    async def _forget(self, key: str | None, call_id: str) -> None:
+        """Let a request that came to nothing be made again."""
         if key:
-            await self._kit.context.state.put(f"originate:{key}", b"", ttl=0.001)
+            with suppress(StateUnavailable):
+                await self._kit.context.state.swap(f"originate:{key}", call_id.encode(), None)

@@ -101,7 +101,7 @@ class Hearing:
             except SpeechUnavailable:
                 if not self._replaced(leg):
                     return
-            except Exception:  # a fault of the recogniser's is none of the call's
+            except Exception:  # noqa: BLE001 -- a fault of the recogniser's is none of the call's
                 self.broken = True
                 self._log.exception("transcript_failed", call=self._call.id)
                 return

@@ -72,6 +72,14 @@ class Process:
         self._dialing: dict[int, Callable[[int], None]] = {}
         self._id = 0
         self._failed = ""
+        self._own: dict[str, Callable[[int, dict[str, Any]], None]] = {
+            "ready": self._began,
+            "failed": self._refused,
+            "dialing": self._dialled,
+            "done": self._done,
+            "log": self._logged,
+            "fault": self._fault,
+        }
         self._up = asyncio.Event()
         self._gone = asyncio.Event()
 
@@ -127,7 +135,7 @@ class Process:
             raise
         finally:
             theirs.close()
-        ours.setblocking(False)
+        ours.settimeout(0)
         self._sock = ours
         loop.add_reader(ours, self._readable)
         try:
@@ -216,31 +224,40 @@ class Process:
             self._owner.heard(self, call, waiting, memoryview(data)[wire.HEAD.size + wire.SOUND.size :])
             return
         event: dict[str, Any] = json.loads(data[wire.HEAD.size :])
-        match event["ev"]:
-            case "ready":
-                self.ready, self.ports = event, event["ports"]
-                self.most = min(self.most, event["limit"])
-                self._up.set()
-                self._owner.happened(self, 0, event)
-            case "failed":
-                self._failed = f"cannot listen on port {event['listen']}: {event['reason']}"
-            case "dialing":
-                numbered = self._dialing.pop(event["id"], None)
-                if numbered is not None:
-                    numbered(call)
-            case "done":
-                future = self._asked.pop(event["id"], None)
-                if future is not None and not future.done():
-                    if "error" in event:
-                        future.set_exception(CommandFailed(event["error"]))
-                    else:
-                        future.set_result(event)
-            case "log":
-                self._log.debug("pjsip", index=self.index, level=event["level"], line=event["text"])
-            case "fault":
-                self._log.error("sip_process_fault", index=self.index, call=call, line=event["text"][:500])
-            case _:
-                self._owner.happened(self, call, event)
+        own = self._own.get(event["ev"])
+        if own is None:
+            self._owner.happened(self, call, event)
+        else:
+            own(call, event)
+
+    def _began(self, call: int, event: dict[str, Any]) -> None:
+        self.ready, self.ports = event, event["ports"]
+        self.most = min(self.most, event["limit"])
+        self._up.set()
+        self._owner.happened(self, call, event)
+
+    def _refused(self, _: int, event: dict[str, Any]) -> None:
+        self._failed = f"cannot listen on port {event['listen']}: {event['reason']}"
+
+    def _dialled(self, call: int, event: dict[str, Any]) -> None:
+        numbered = self._dialing.pop(event["id"], None)
+        if numbered is not None:
+            numbered(call)
+
+    def _done(self, _: int, event: dict[str, Any]) -> None:
+        future = self._asked.pop(event["id"], None)
+        if future is None or future.done():
+            return
+        if "error" in event:
+            future.set_exception(CommandFailed(event["error"]))
+        else:
+            future.set_result(event)
+
+    def _logged(self, _: int, event: dict[str, Any]) -> None:
+        self._log.debug("pjsip", index=self.index, level=event["level"], line=event["text"])
+
+    def _fault(self, call: int, event: dict[str, Any]) -> None:
+        self._log.error("sip_process_fault", index=self.index, call=call, line=event["text"][:500])
 
     async def dial(self, numbered: Callable[[int], None], **content: Any) -> None:
         """Call somebody; `numbered` is told the number of the call before anything else is. Raises `CommandFailed`."""

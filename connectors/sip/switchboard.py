@@ -35,9 +35,10 @@ class Switchboard:
         changed: set whenever a call began or ended.
     """
 
-    def __init__(self, kit: Kit, journal: Journal, sink: Sink, occupied: Callable[[], None]) -> None:
-        """Take calls; `occupied` is told when one began or ended."""
-        self._kit, self._journal, self._sink, self._occupied = kit, journal, sink, occupied
+    def __init__(self, kit: Kit, journal: Journal, sink: Sink) -> None:
+        """Take calls once `begin` was called."""
+        self._kit, self._journal, self._sink = kit, journal, sink
+        self._occupied: Callable[[], None] = lambda: None
         self._numbers: dict[int, Call] = {}
         self._listening: dict[str, Listening] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -46,9 +47,11 @@ class Switchboard:
         self.lines: dict[str, str] = {}
         self.changed = asyncio.Event()
 
-    def begin(self, group: asyncio.TaskGroup, starting: Callable[[Process], None]) -> None:
-        """Let calls live in `group`; `starting` is told of processes that come up."""
-        self._group, self._starting = group, starting
+    def begin(
+        self, group: asyncio.TaskGroup, *, starting: Callable[[Process], None], occupied: Callable[[], None]
+    ) -> None:
+        """Let calls live in `group`; `starting` hears of processes, `occupied` of calls that come or go."""
+        self._group, self._starting, self._occupied = group, starting, occupied
 
     def listening(self, call: Call) -> Listening:
         """Return what is kept of a call."""
@@ -87,6 +90,8 @@ class Switchboard:
                 self._kit.context.log.info("transfer_request", call=call.id, accepted=event["accepted"])
             case "transfer":
                 self._transferred(call, event["code"], final=event["final"])
+            case _:
+                pass
 
     def heard(self, process: Process, call: int, waiting: int, pcm: memoryview) -> None:
         """See `Owner`."""
@@ -117,6 +122,8 @@ class Switchboard:
             case "DISCONNECTED":
                 reason = sip_uri.headers(event.get("message", "")).get("reason", [])
                 self._ended(call, event["code"], reason[0] if reason else event["reason"], event["stats"])
+            case _:  # CALLING, INCOMING, CONNECTING: on the way
+                pass
 
     def _ended(self, call: Call, code: int | None, cause: str | None, stats: dict[str, float]) -> None:
         self._numbers.pop(call.number, None)
@@ -147,7 +154,7 @@ class Switchboard:
         reason = None if good else f"the registrar answered {event['code']} {event['reason']}; it is tried again"
         self._kit.context.report(f"registrar:{line}", reason)
 
-    # -- calls ----------------------------------------------------------------------------------------------------------
+    # -- calls --------------------------------------------------------------------------------------------------------
 
     def _incoming(self, process: Process, number: int, event: dict[str, Any]) -> None:
         found = sip_uri.headers(event["message"])

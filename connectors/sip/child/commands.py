@@ -52,7 +52,7 @@ class Desk:
         if name == "dial":
             self._dial(command)
         elif name == "drain":
-            self._admission.draining = bool(command["on"])
+            self._admission.draining = command["on"]
         elif name == "others":
             self._admission.others = command["uris"]
         elif (call := self._room.calls.get(number)) is None:  # it ended meanwhile: never touch it again
@@ -67,7 +67,7 @@ class Desk:
         if not self._room.free:
             raise ValueError("no room for another call")
         account = self._accounts.get(command["line"]) or self._accounts[""]
-        options = pj.CallOpParam(True)
+        options = _usual()
         options.opt.customCallId = command["sip_call_id"]
         options.txOption.localUri = command.get("from") or ""
         for name, value in command.get("headers", {}).items():
@@ -85,8 +85,13 @@ class Desk:
             raise
 
 
+def _usual() -> Any:
+    """Make parameters with the usual settings of a call."""
+    return pj.CallOpParam(True)  # noqa: FBT003 -- pjsua2's own
+
+
 def _parameters(command: Command) -> Any:
-    options = pj.CallOpParam(True)
+    options = _usual()
     if command.get("code"):
         options.statusCode = command["code"]
     if command.get("reason"):
@@ -106,30 +111,30 @@ def _hangup(call: Call, command: Command) -> None:
     call.hangup(_parameters(command))
 
 
-def _flush(call: Call, command: Command) -> None:
+def _flush(call: Call, _: Command) -> None:
     if call.tap is not None:
         call.tap.queue.clear()
 
 
-def _hold(call: Call, command: Command) -> None:
-    call.setHold(pj.CallOpParam(True))
+def _hold(call: Call, _: Command) -> None:
+    call.setHold(_usual())
 
 
-def _resume(call: Call, command: Command) -> None:
-    options = pj.CallOpParam(True)
+def _resume(call: Call, _: Command) -> None:
+    options = _usual()
     options.opt.flag |= pj.PJSUA_CALL_UNHOLD
     call.reinvite(options)
 
 
 def _transfer(call: Call, command: Command) -> None:
-    call.xfer(command["uri"], pj.CallOpParam(True))
+    call.xfer(command["uri"], _usual())
 
 
 def _join(call: Call, command: Command) -> None:
     """Attended transfer: the other side of `call` shall replace us in another call, which another process may have."""
     target = command["uri"].partition("<")[2].partition(">")[0] or command["uri"]
     target = target.partition("?")[0]
-    call.xfer(f"<{target}?Replaces={quote(command['replaces'], safe='')}>", pj.CallOpParam(True))
+    call.xfer(f"<{target}?Replaces={quote(command['replaces'], safe='')}>", _usual())
 
 
 def _dtmf(call: Call, command: Command) -> None:
