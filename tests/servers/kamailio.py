@@ -136,6 +136,11 @@ class Kamailio:
         sets = self.rpc("dispatcher.list")["RECORDS"]
         return {dest["DEST"]["URI"]: dest["DEST"]["FLAGS"] for one in sets for dest in one["SET"]["TARGETS"]}
 
+    def load(self) -> int:
+        """Count the calls that the dispatcher thinks are going on."""
+        sets = self.rpc("dispatcher.list")["RECORDS"]
+        return sum(dest["DEST"]["RUNTIME"]["DLGLOAD"] for one in sets for dest in one["SET"]["TARGETS"])
+
     def output(self) -> str:
         """Return what it logged."""
         return "" if self._process is None else self._process.output()
