@@ -11,12 +11,15 @@ import aiohttp
 from msgspec import Meta, Struct
 from structlog.typing import FilteringBoundLogger
 
+from connectors.audio import Audio, NoAudio
 from connectors.capabilities import Capabilities as Capabilities  # noqa: PLC0414 -- part of this contract
 from connectors.feeds import NO_FEEDS, Feeds
 from connectors.report import Report, unheard
+from connectors.sealing import Seal
 from connectors.speech import Deaf, Speech
 from connectors.stores import Blobs as Blobs  # noqa: PLC0414 -- part of this contract, as the next two
 from connectors.stores import LinkMaker as LinkMaker  # noqa: PLC0414
+from connectors.stores import Retention, untimed
 from connectors.stores import State as State  # noqa: PLC0414
 from normalizer.codecs.api import Codec
 from normalizer.methods import Params
@@ -164,6 +167,9 @@ class Context(Struct, frozen=True, kw_only=True):
         speech: speech to text.
         primary: of the processes of this node, this one holds what only one may hold (telephone calls).
         publish: tells an event that no delivery brought; true once it is durable.
+        audio: sound files to samples, and back.
+        seal: what files are sealed with until they are blobs, where the operator set a key.
+        retention: gives a blob an end of its own.
     """
 
     channel: ChannelRef
@@ -181,6 +187,9 @@ class Context(Struct, frozen=True, kw_only=True):
     speech: Speech = Deaf()
     primary: bool = True
     publish: Callable[[Event], Awaitable[bool]] = untold
+    audio: Audio = NoAudio()
+    seal: Seal | None = None
+    retention: Retention = untimed
 
 
 class Connector(Protocol):

@@ -26,11 +26,11 @@ from typing_extensions import override
 
 from connectors.api import Blobs
 from connectors.errors import Busy
+from connectors.stores import PREFIX
 from gateway.blob_pieces import Pieces
 
 T = TypeVar("T")
 
-PREFIX = "sha256:"
 KEY_BYTES = 32
 _ADDRESS = re.compile(r"([0-9a-f]{64})(?:/(?!\.\.?$)[^/]+)?")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
