@@ -51,7 +51,9 @@ class Journal:
         self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("CREATE TABLE IF NOT EXISTS calls (id TEXT PRIMARY KEY, entry BLOB NOT NULL, seen REAL NOT NULL)")
+        self._db.execute(
+            "CREATE TABLE IF NOT EXISTS calls (id TEXT PRIMARY KEY, entry BLOB NOT NULL, seen REAL NOT NULL)"
+        )
 
     async def close(self) -> None:
         """Close it."""

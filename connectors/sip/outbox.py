@@ -38,9 +38,7 @@ class Outbox:
         self._wake = asyncio.Event()
         self._closed = False
 
-    def tell(
-        self, method: str, at: datetime, fields: Mapping[str, Any], *, number: int = 0, dear: bool = True
-    ) -> None:
+    def tell(self, method: str, at: datetime, fields: Mapping[str, Any], *, number: int = 0, dear: bool = True) -> None:
         """Put an event behind the others; one that is not `dear` is left out when nothing gets through any more."""
         if not dear and len(self._steps) >= MOST:
             return

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import socket
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +20,8 @@ from gateway.settings.load import load
 from gateway.settings.sources import find
 from gateway.simulate.call import CallReport, Calls, Flag, ring
 from gateway.simulate.call_line import LineFault, Wiring
-from gateway.simulate.call_sound import HELLO, NoSound, load as load_sound
+from gateway.simulate.call_sound import HELLO, NoSound
+from gateway.simulate.call_sound import load as load_sound
 from gateway.simulate.report import Bar
 
 EPILOGUE = """\
@@ -33,7 +36,8 @@ cancel my order please".
     omnigate simulate call --transport tls --srtp mandatory --hangup callee
 """
 ONE = Calls()
-TLS_PORT = 5061
+SIP_PORT = 5060
+_URI = re.compile(r"^sips?:(?:[^@\s]+@)?(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:;>\[\]]+)(?::(?P<port>\d{1,5}))?(?:[;?]\S*)?$")
 
 app = App(name="call", help_format="plaintext", help_epilogue=EPILOGUE)
 
@@ -81,14 +85,14 @@ def call(
         sound = load_sound(wav or HELLO)
     except NoSound as exc:
         raise Failure(str(exc)) from exc
-    uri = _with_transport(to or _uri(find(config), channel, transport), transport)
+    uri = with_transport(to or _uri(find(config), channel, transport), transport)
     wiring = Wiring(
         user=user,
         password=password,
         host=host or own_address(uri),
         transport=transport,
         srtp=srtp,
-        **({"codecs": tuple(codec)} if codec else {}),
+        codecs=codec or Wiring.codecs,
     )
     return play(uri, calls, wiring, sound, json=json)
 
@@ -104,3 +108,68 @@ def play(uri: str, calls: Calls, wiring: Wiring, sound: bytes, *, json: bool) ->
     for hint in report.hints():
         sys.stderr.write(f"omnigate: {hint}\n")
     return 0 if report.failed == 0 else 1
+
+
+def summarize(report: CallReport, *, json: bool) -> str:
+    """Render the report: words, or JSON."""
+    per_second = report.sent / report.seconds if report.seconds else 0.0
+    setup, jitter = report.latency_ms(), report.jitter_ms
+    mean = round(1000 * sum(report.latencies) / len(report.latencies), 1) if report.latencies else None
+    packets = {"received": report.received, "lost": report.lost, "sent": report.transmitted}
+    packets["remote_lost"] = report.remote_lost
+    codes = {str(status or "none"): count for status, count in sorted(report.statuses.items())}
+    if json:
+        document: dict[str, Any] = {"calls": report.sent, "answered": report.accepted, "failed": report.failed}
+        document |= {"seconds": round(report.seconds, 3), "talk_seconds": round(report.talk_secs, 3)}
+        document |= {"statuses": codes, "setup_ms": {"mean": mean, **setup}, "packets": packets}
+        return msgspec.json.encode(document).decode()
+    counts = f"{report.sent} calls, {report.accepted} answered, {report.failed} failed"
+    lines = [
+        f"{counts} in {report.seconds:.1f} s ({per_second:.1f}/s, {report.talk_secs:.0f} s of talk)",
+        "answers: " + ", ".join(f"{count} x {status}" for status, count in codes.items()),
+    ]
+    if setup:
+        lines.append(f"set-up: mean {mean:g} ms, " + ", ".join(f"{name} {value:g} ms" for name, value in setup.items()))
+        lines.append(
+            f"sound: {report.received} packets received, {report.lost} lost; {report.transmitted} sent, "
+            f"{report.remote_lost} lost; jitter {sum(jitter) / len(jitter) if jitter else 0:.1f} ms"
+        )
+    if report.failed and report.reason:
+        lines.append(f"the last that failed: {report.reason}")
+    return "\n".join(lines)
+
+
+def own_address(uri: str) -> str:
+    """Return our address on the way to the host of a SIP URI; raises `Failure`."""
+    host, _ = host_and_port(uri)
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((host, SIP_PORT))  # UDP: nothing is sent
+            found: str = probe.getsockname()[0]
+    except OSError as exc:
+        raise Failure(f"{uri}: there is no way to {host} ({exc.strerror or exc}); give --host") from exc
+    return found
+
+
+def host_and_port(uri: str) -> tuple[str, int | None]:
+    """Take host and port out of a SIP URI; raises `Failure`."""
+    found = _URI.match(uri)
+    if found is None:
+        raise Failure(f"{uri} is no SIP URI, such as sip:100@192.0.2.7:5060")
+    return found["host"].strip("[]"), int(found["port"]) if found["port"] else None
+
+
+def with_transport(uri: str, transport: str) -> str:
+    """Name the transport in a URI that names none."""
+    return uri if transport == "udp" or ";transport=" in uri.lower() else f"{uri};transport={transport}"
+
+
+def _uri(path: Path, channel: str | None, transport: str) -> str:
+    options: Any = choose(load(path).settings, "sip", channel).options
+    listen = reachable(options.listen, "--to")
+    if transport != "tls":
+        return f"sip:100@{listen}"
+    if options.tls is None:
+        raise Failure("the channel has no `tls`; choose another --transport, or name somebody with --to")
+    host, _, port = listen.rpartition(":")
+    return f"sip:100@{host}:{options.tls.port or int(port) + 1}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from typing_extensions import override
 
-from connectors.sip.wire import RATE
 from gateway.simulate.call_line import Leg, Line, LineFault, Wiring
 from gateway.simulate.call_sound import save
 from gateway.simulate.report import Report
@@ -48,7 +47,7 @@ class Calls:
         dtmf: keys to press after the sound.
         dtmf_method: how: rfc4733 or info.
         hangup: who ends the call: we (caller), or the other side (callee).
-        record: write what was said (left) and heard (right) into this WAV file; with several calls NAME-2.wav and so on.
+        record: write what was said (left) and heard (right) into this WAV; of further calls into NAME-2.wav …
     """
 
     calls: int = 1
@@ -123,9 +122,7 @@ async def ring(
     async with AsyncExitStack() as stack:
         at_once = min(calls.at_once, calls.calls)
         keep = calls.record is not None
-        lines = [
-            await stack.enter_async_context(Line(wiring, keep_sound=keep)) for _ in range(-(-at_once // PER_LINE))
-        ]
+        lines = [await stack.enter_async_context(Line(wiring, keep_sound=keep)) for _ in range(-(-at_once // PER_LINE))]
         numbers = iter(range(1, calls.calls + 1))
         turns = _Turns(calls.rate)
         async with asyncio.TaskGroup() as group:
@@ -154,10 +151,10 @@ class _Caller:
     def __init__(self, line: Line, uri: str, calls: Calls, sound: bytes, report: CallReport) -> None:
         self._line, self._uri, self._calls, self._sound, self._report = line, uri, calls, sound, report
 
-    async def run(self, numbers: object, turns: _Turns, progress: Callable[[Report], None]) -> None:
+    async def run(self, numbers: Iterator[int], turns: _Turns, progress: Callable[[Report], None]) -> None:
         """Call as long as there are numbers left."""
         report = self._report
-        for number in numbers:  # type: ignore[attr-defined] # all callers take from one iterator
+        for number in numbers:  # all callers take from one iterator
             await turns.wait()
             report.sent += 1
             try:
@@ -222,8 +219,3 @@ async def _first(*events: asyncio.Event, secs: float) -> None:
 def numbered(path: Path, number: int) -> Path:
     """Name the file of a call; the first has the plain name."""
     return path if number == 1 else path.with_stem(f"{path.stem}-{number}")
-
-
-def length(sound: bytes) -> float:
-    """Return seconds."""
-    return len(sound) / 2 / RATE

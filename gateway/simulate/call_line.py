@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from logging import CRITICAL
 from types import TracebackType
 from typing import Any, Literal, Self
 
+import structlog
+
 from connectors.sip import wire
+from connectors.sip.process import CommandFailed, Process
 from normalizer.errors import OmniError
 
 READY_SECS = 30.0
@@ -24,6 +25,7 @@ AHEAD = 100
 """Frames of 20 ms that may wait in the child to be said."""
 _RTP = (10_000, 19_000)
 _RTP_EACH = 400
+_SILENT: Any = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(CRITICAL))
 
 
 class LineFault(OmniError):
@@ -41,6 +43,7 @@ class Wiring:
         host: address it uses.
         port: it listens on; 0 is any.
         transport: that it calls by.
+        listens: all transports it has, if it has more.
         tls: certificate, key and authorities (`cert`, `key`, `ca`: PEM files, or empty).
         srtp: ``off``, ``optional`` or ``mandatory``.
         codecs: by preference.
@@ -57,6 +60,7 @@ class Wiring:
     host: str = "127.0.0.1"
     port: int = 0
     transport: Literal["udp", "tcp", "tls"] = "udp"
+    listens: tuple[str, ...] = ()
     tls: dict[str, str] = field(default_factory=dict)
     srtp: Literal["off", "optional", "mandatory"] = "off"
     codecs: tuple[str, ...] = ("PCMU", "PCMA", "G722", "opus")
@@ -71,13 +75,14 @@ class Wiring:
     def config(self) -> dict[str, Any]:
         """Write what the child wants to know."""
         first = random.randrange(*_RTP, 2)
-        transports = [self.transport]
-        domain = self.host if self.registrar is None else self.registrar.partition(":")[2].partition(";")[0]
+        transports = list(self.listens or (self.transport,))
+        registrar = self.registrar or (f"sip:{self.host}" if self.password else None)  # credentials belong to one
+        domain = (registrar or f"sip:{self.host}").partition(":")[2].partition(";")[0]
         line = {
             "name": "",
             "id": f"sip:{self.user}@{domain}",
-            "registrar": self.registrar,
-            "register": True,
+            "registrar": registrar,
+            "register": self.registrar is not None,
             "expires": self.expires,
             "retry": 5,
             "realm": "*",
@@ -120,14 +125,14 @@ class Leg:
     def __init__(self, line: Line, number: int) -> None:
         """Belong to a telephone."""
         self._line, self.number, self._began = line, number, time.monotonic()
-        self.code, self.reason, self.setup_secs = 0, "", None
-        self.answered, self.ended, self.changed = asyncio.Event(), asyncio.Event(), asyncio.Condition()
+        self.code, self.reason = 0, ""
+        self.answered, self.ended = asyncio.Event(), asyncio.Event()
         self.media: list[dict[str, Any]] = []
         self.heard, self.said = bytearray(), bytearray()
         self.digits: list[tuple[str, str]] = []
         self.transfers: list[int] = []
         self.stats: dict[str, float] = {}
-        self._waiting = 0
+        self._waiting, self._turn = 0, asyncio.Event()
         self.setup_secs: float | None = None
 
     @property
@@ -137,18 +142,24 @@ class Leg:
 
     async def ask(self, command: str, **content: Any) -> None:
         """Let the child do something with the call; raises `LineFault`."""
-        await self._line.ask(command, call=self.number, **content)
+        await self._line.ask(command, self.number, **content)
 
     async def say(self, pcm: bytes) -> None:
         """Speak; returns when all was said, or the call is over."""
         for start in range(0, len(pcm), wire.RATE):
             while self._waiting > AHEAD and not self.ended.is_set():
-                await asyncio.sleep(0.02)
+                await self._packet()
             self._waiting += -(-len(pcm[start : start + wire.RATE]) // wire.FRAME)
-            self._line.send(wire.sound(self.number, pcm[start : start + wire.RATE]))
-        mark = len(self.said)
-        while not self.ended.is_set() and (self._waiting > 0 or len(self.said) == mark):
-            await asyncio.sleep(0.02)
+            self._line.play(self.number, pcm[start : start + wire.RATE])
+        await self._packet()
+        while self._waiting > 0 and not self.ended.is_set():
+            await self._packet()
+
+    async def _packet(self) -> None:
+        """Wait for the next packet of sound, or the end."""
+        if not self.ended.is_set():
+            self._turn.clear()
+            await self._turn.wait()
 
     async def hang_up(self) -> None:
         """End it, and wait for the end; nothing happens when it is over."""
@@ -158,10 +169,11 @@ class Leg:
             async with asyncio.timeout(ANSWER_SECS):
                 await self.ended.wait()
 
-    def took_sound(self, waiting: int, pcm: bytes) -> None:
+    def took_sound(self, waiting: int, pcm: memoryview) -> None:
         """Take a packet of the child."""
         half = len(pcm) // 2
         self._waiting = waiting
+        self._turn.set()
         if self._line.keep_sound:
             self.heard += pcm[:half]
             self.said += pcm[half:]
@@ -176,13 +188,20 @@ class Leg:
                     self.answered.set()
                 elif told["state"] == "DISCONNECTED":
                     self.stats = told.get("stats", {})
-                    self.ended.set()
+                    self.over()
             case "media":
                 self.media.append(told)
             case "dtmf":
                 self.digits.append((told["digit"], told["method"]))
             case "transfer":
                 self.transfers.append(told["code"])
+            case _:
+                pass
+
+    def over(self) -> None:
+        """Know that the call has ended."""
+        self.ended.set()
+        self._turn.set()
 
 
 class Line:
@@ -193,39 +212,28 @@ class Line:
         limit: how many calls it can have.
         registrations: what the registrar answered, one after the other.
         keep_sound: whether `Leg.heard` and `Leg.said` are kept.
+        legs: its calls, by number, also those that are over.
     """
 
     def __init__(
         self, wiring: Wiring, *, incoming: Callable[[Leg], None] = lambda _: None, keep_sound: bool = True
     ) -> None:
         """Be called: `incoming` is told of each call, and may let it be answered."""
-        self.wiring, self._incoming, self.keep_sound = wiring, incoming, keep_sound
-        self.ports: dict[str, int] = {}
-        self.limit = 0
+        self._process = Process(0, wiring.config(), self, _SILENT, most=wiring.calls)
+        self._incoming, self.keep_sound = incoming, keep_sound
         self.registrations: list[dict[str, Any]] = []
         self.legs: dict[int, Leg] = {}
-        self._asked: dict[int, asyncio.Future[int]] = {}
-        self._last = 0
+        self._dialing, self._dialed = asyncio.Lock(), 0
 
     async def __aenter__(self) -> Self:
         """Start it; raises `LineFault`."""
-        self._loop = asyncio.get_running_loop()
-        self._ready: asyncio.Future[None] = self._loop.create_future()
-        self._socket, theirs = wire.pair()
-        argv = [sys.executable, "-m", "connectors.sip.child", str(theirs.fileno())]
-        try:
-            self._process = subprocess.Popen(argv, pass_fds=[theirs.fileno()], stderr=subprocess.DEVNULL)
-        finally:
-            theirs.close()
-        self._socket.setblocking(False)
-        self._loop.add_reader(self._socket, self._readable)
-        self.send(wire.event(0, self.wiring.config()))
-        try:
-            async with asyncio.timeout(READY_SECS):
-                await self._ready
-        except BaseException:
+        self._life = asyncio.Task(self._process.run(lambda _: None), name="telephone")
+        up = asyncio.Task(self._process.wait_up())
+        await asyncio.wait([self._life, up], timeout=READY_SECS, return_when=asyncio.FIRST_COMPLETED)
+        if not up.done():
+            up.cancel()
             await self._end()
-            raise
+            raise LineFault(str(self._life.exception() if self._life.done() else "it does not begin"))
         return self
 
     async def __aexit__(
@@ -235,93 +243,58 @@ class Line:
         await self._end()
 
     @property
-    def pid(self) -> int:
-        """Of the child."""
-        return self._process.pid
+    def ports(self) -> dict[str, int]:
+        """What it listens on, by transport."""
+        return self._process.ports
+
+    @property
+    def limit(self) -> int:
+        """How many calls it can have."""
+        return self._process.most
 
     async def dial(self, uri: str, headers: dict[str, str] | None = None) -> Leg:
         """Call somebody; raises `LineFault` when no INVITE could be sent."""
-        call_id = f"{random.getrandbits(96):x}"
-        number = await self.ask("dial", line="", uri=uri, sip_call_id=call_id, headers=headers or {})
-        return self.legs[number]
+        async with self._dialing:
+            call_id = f"{random.getrandbits(96):x}"
+            await self.ask("dial", line="", uri=uri, sip_call_id=call_id, headers=headers or {})
+            return self.legs[self._dialed]
 
-    async def ask(self, command: str, *, call: int = 0, **content: Any) -> int:
-        """Let the child do something; returns the number of the call it was about. Raises `LineFault`."""
-        self._last += 1
-        answer = self._asked[self._last] = self._loop.create_future()
-        self.send(wire.event(call, {"cmd": command, "call": call, "id": self._last, **content}))
-        async with asyncio.timeout(ANSWER_SECS):
-            return await answer
+    async def ask(self, command: str, call: int = 0, **content: Any) -> None:
+        """Let the child do something; raises `LineFault`."""
+        try:
+            await self._process.ask(command, call, **content)
+        except CommandFailed as exc:
+            raise LineFault(str(exc)) from exc
 
-    def send(self, message: bytes) -> None:
-        """Send a message to the child."""
-        with suppress(OSError):
-            self._socket.send(message)
+    def play(self, call: int, pcm: bytes) -> None:
+        """Put sound behind what is still to be said."""
+        self._process.play(call, pcm)
 
-    def _readable(self) -> None:
-        for _ in range(64):
-            try:
-                data = self._socket.recv(wire.MOST)
-            except BlockingIOError:
-                return
-            except OSError:
-                data = b""
-            if not data:
-                self._gone()
-                return
-            kind, number = wire.HEAD.unpack_from(data)
-            content = data[wire.HEAD.size :]
-            if kind == b"P" and number in self.legs:
-                waiting = wire.SOUND.unpack_from(content)[0]
-                self.legs[number].took_sound(waiting, content[wire.SOUND.size :])
-            elif kind == b"J":
-                self._told(number, json.loads(content))
-
-    def _told(self, number: int, told: dict[str, Any]) -> None:
-        match told["ev"]:
-            case "ready":
-                self.ports, self.limit = told["ports"], min(told["limit"], self.wiring.calls)
-                self._ready.set_result(None)
-            case "failed":
-                self._ready.set_exception(LineFault(told["reason"]))
+    def happened(self, process: Process, call: int, event: dict[str, Any]) -> None:
+        """See `connectors.sip.process.Owner`."""
+        match event["ev"]:
             case "registration":
-                self.registrations.append(told)
+                self.registrations.append(event)
             case "dialing":
-                self.legs[number] = Leg(self, number)
-                self._settle(told["id"], number, None)
-            case "done":
-                self._settle(told["id"], number, told.get("error"))
+                self.legs[call], self._dialed = Leg(self, call), call
             case "incoming":
-                leg = self.legs[number] = Leg(self, number)
-                self._incoming(leg)
-            case _ if number in self.legs:
-                self.legs[number].took(told)
+                self.legs[call] = Leg(self, call)
+                self._incoming(self.legs[call])
+            case _ if call in self.legs:
+                self.legs[call].took(event)
+            case _:
+                pass
 
-    def _settle(self, asked: int, number: int, error: str | None) -> None:
-        answer = self._asked.pop(asked, None)
-        if answer is None or answer.done():
-            return
-        if error is None:
-            answer.set_result(number)
-        else:
-            answer.set_exception(LineFault(error))
+    def heard(self, process: Process, call: int, waiting: int, pcm: memoryview) -> None:
+        """See `connectors.sip.process.Owner`."""
+        if call in self.legs:
+            self.legs[call].took_sound(waiting, pcm)
 
-    def _gone(self) -> None:
-        if self._socket.fileno() >= 0:
-            self._loop.remove_reader(self._socket)
-            self._socket.close()
-        for answer in [self._ready, *self._asked.values()]:
-            if not answer.done():
-                answer.set_exception(LineFault("the telephone's process ended"))
-                answer.exception()  # somebody may have stopped waiting
+    def died(self, process: Process) -> None:
+        """See `connectors.sip.process.Owner`."""
         for leg in self.legs.values():
-            leg.ended.set()
+            leg.over()
 
     async def _end(self) -> None:
-        self._process.terminate()
-        try:
-            await asyncio.to_thread(self._process.wait, ANSWER_SECS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._gone()
+        self._life.cancel()
+        await asyncio.wait([self._life])

@@ -21,7 +21,9 @@ import pjsua2 as pj
 
 from connectors.sip.admission import Admission, Refusal
 
-_PRIORITY = 28  # behind PJSIP_MOD_PRIORITY_TSX_LAYER (16): retransmissions of what was taken do not come; before UA (32)
+_PRIORITY = (
+    28  # behind PJSIP_MOD_PRIORITY_TSX_LAYER (16): retransmissions of what was taken do not come; before UA (32)
+)
 _FROM_PJ = "_ZN2pj9SipRxData6fromPjER13pjsip_rx_data"
 _POOL_BYTES = 1000
 _OnRequest = CFUNCTYPE(c_int, c_void_p)
