@@ -41,6 +41,7 @@ def context_of(
         speech=core.speech,
         primary=primary,
         publish=publish,
+        seal=core.seal,
     )
 
 
