@@ -15,7 +15,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import AsyncIterable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from hashlib import sha256
@@ -118,10 +118,32 @@ class BlobStore(Blobs):
         file.close()
         return True
 
-    async def sweep(self, older_than_secs: float) -> int:
-        """Delete what was not put for so long; returns the number of blobs."""
+    async def sweep(self, older_than_secs: float, *, spare: Collection[str] = ()) -> int:
+        """Delete what was not put for so long, but not the references `spare`; returns the number of blobs."""
         before = self._clock() - older_than_secs
-        return await _in_thread(lambda: sum(_sweep(shard, before) for shard in self._shards()))
+        names = {ref.removeprefix(PREFIX) for ref in spare}
+        return await _in_thread(lambda: sum(_sweep(shard, before, names) for shard in self._shards()))
+
+    async def touched(self, ref: str) -> int:
+        """Return when it was last put, in nanoseconds since the epoch; raises `KeyError`."""
+        path = self._path(ref)
+        try:
+            return (await _in_thread(path.stat)).st_mtime_ns
+        except FileNotFoundError:
+            raise KeyError(ref) from None
+
+    async def delete(self, ref: str, *, unless_put_since: int) -> bool:
+        """Delete it, unless it was put after that moment (`touched`); returns whether it was there and is gone."""
+        path = self._path(ref)
+
+        def delete() -> bool:
+            with suppress(FileNotFoundError), _locked(path.parent, fcntl.LOCK_EX):
+                if path.stat().st_mtime_ns <= unless_put_since:
+                    path.unlink()
+                    return True
+            return False
+
+        return await _in_thread(delete)
 
     def sign(self, ref: str, expires: float, *, mime: str | None = None, name: str | None = None) -> str:
         """Return what follows ``/media/`` in a link that works until `expires` (seconds since the epoch).
@@ -214,12 +236,12 @@ def _sync(folder: Path) -> None:
         os.close(fd)
 
 
-def _sweep(shard: Path, before: float) -> int:
+def _sweep(shard: Path, before: float, spare: Collection[str]) -> int:
     """Delete old blobs of a folder, and what a crash left half-written."""
     swept = 0
     with _locked(shard, fcntl.LOCK_EX):
         for path in shard.iterdir():
-            if path.stat().st_mtime < before:
+            if path.stat().st_mtime < before and path.name not in spare:
                 path.unlink()
                 swept += not path.name.startswith(TEMPORARY)
     return swept

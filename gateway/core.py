@@ -30,6 +30,7 @@ from gateway.media_jobs import MediaJobs
 from gateway.mediafetch import StoredHook, nobody
 from gateway.pipeline import Pipeline
 from gateway.quarantine import Quarantine
+from gateway.retention import Retention
 from gateway.settings.model import DedupSection, Settings
 from gateway.spool import Spool
 from gateway.web.media import media_link
@@ -55,6 +56,7 @@ class Core:
     journal: Journal
     seal: Seal | None
     blobs: BlobStore
+    retention: Retention
     link: LinkMaker
     media: MediaJobs
     on_media_stored: StoredHook = staticmethod(nobody)
@@ -102,6 +104,9 @@ async def open_core(settings: Settings, *, worker: int) -> AsyncIterator[Core]:
         stack.callback(core.journal.close)
         core.seal = _seal(settings, core.data_dir)
         core.blobs = BlobStore(core.data_dir, seal=core.seal)
+        core.retention = Retention(core.data_dir / "retention.db", core.blobs)
+        core.retention.open()
+        stack.callback(core.retention.close)
         core.link = media_link(core.blobs, settings.http.public_url or f"http://{settings.http.listen}", core.clock)
         core.media = MediaJobs(core.data_dir / "media.db")
         core.media.open()

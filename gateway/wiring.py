@@ -42,6 +42,7 @@ def context_of(
         primary=primary,
         publish=publish,
         seal=core.seal,
+        retention=core.retention,
     )
 
 
