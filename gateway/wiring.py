@@ -41,6 +41,8 @@ def context_of(
         speech=core.speech,
         primary=primary,
         publish=publish,
+        seal=core.seal,
+        retention=core.retention,
     )
 
 
