@@ -17,14 +17,12 @@ import base64
 import binascii
 import os
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, Literal
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from normalizer.errors import OmniError
+
+if TYPE_CHECKING:  # cryptography takes 30 ms to import, which a gateway without key can do without
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_BYTES = 32
 SEGMENT, TAG = 65_536, 16
@@ -95,6 +93,8 @@ class Seal:
         return key_id(head) == self._first
 
     def _cipher(self, head: bytes, name: bytes) -> AESGCM:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 -- see above
+
         salt, form = head[-_SALT_BYTES:], head[len(_MAGIC) : len(_MAGIC) + 1]
         return AESGCM(_derived(self._keys[name], salt, b"omnigate file " + form, KEY_BYTES))
 
@@ -225,6 +225,8 @@ def read_log(file: BinaryIO, seal: Seal) -> Iterator[bytes]:
 
 
 def _opened(cipher: AESGCM, nonce: bytes, sealed: bytes, covered: bytes) -> bytes:
+    from cryptography.exceptions import InvalidTag  # noqa: PLC0415 -- see above
+
     try:
         return cipher.decrypt(nonce, sealed, covered)
     except InvalidTag:
@@ -236,6 +238,9 @@ def _nonce(number: int, *, last: bool = False) -> bytes:
 
 
 def _derived(key: bytes, salt: bytes, purpose: bytes, length: int) -> bytes:
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415 -- see above
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
+
     return HKDF(algorithm=SHA256(), length=length, salt=salt, info=purpose).derive(key)
 
 

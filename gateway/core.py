@@ -10,12 +10,15 @@ from time import time  # noqa: TID251 -- the composition root, where the clock i
 from typing import Any
 
 import aiohttp
+import structlog
 
 from connectors.api import LinkMaker
+from connectors.sealing import Seal
 from connectors.speech import Deaf, Speech
 from dedup.api import Deduplicator
 from dedup.embedded import EmbeddedDeduplicator
 from dedup.feeds import Feeds
+from gateway.blob_keys import missing, remember, seal_of
 from gateway.blobs import BlobStore
 from gateway.broker.api import Broker
 from gateway.broker.connect import make_broker
@@ -27,9 +30,12 @@ from gateway.media_jobs import MediaJobs
 from gateway.mediafetch import StoredHook, nobody
 from gateway.pipeline import Pipeline
 from gateway.quarantine import Quarantine
+from gateway.retention import Retention
 from gateway.settings.model import DedupSection, Settings
 from gateway.spool import Spool
 from gateway.web.media import media_link
+
+log = structlog.get_logger(__name__)
 
 
 class Core:
@@ -48,7 +54,9 @@ class Core:
     spool: Spool
     quarantine: Quarantine
     journal: Journal
+    seal: Seal | None
     blobs: BlobStore
+    retention: Retention
     link: LinkMaker
     media: MediaJobs
     on_media_stored: StoredHook = staticmethod(nobody)
@@ -70,6 +78,15 @@ def make_dedup(section: DedupSection, data_dir: Path) -> Deduplicator:
     return RedisDeduplicator(section.url, timeout=section.timeout_secs)
 
 
+def _seal(settings: Settings, data_dir: Path) -> Seal | None:
+    """Make ready to seal, and say which keys are missing: what they sealed is served as unreadable, all else works."""
+    seal = seal_of(settings.gateway.blob_key)
+    for name in missing(data_dir, seal):
+        log.error("blob_key_missing", key=name, hint="add it to gateway.blob_key; omnigate check says more")
+    remember(data_dir, seal)
+    return seal
+
+
 @asynccontextmanager
 async def open_core(settings: Settings, *, worker: int) -> AsyncIterator[Core]:
     """Open everything in `data_dir`, and the connections; raises `OSError` or `sqlite3.Error` when it cannot."""
@@ -85,7 +102,11 @@ async def open_core(settings: Settings, *, worker: int) -> AsyncIterator[Core]:
         stack.callback(core.quarantine.close)
         core.journal = Journal(core.data_dir / "journal", worker=worker, keep_days=settings.gateway.journal_days)
         stack.callback(core.journal.close)
-        core.blobs = BlobStore(core.data_dir)
+        core.seal = _seal(settings, core.data_dir)
+        core.blobs = BlobStore(core.data_dir, seal=core.seal)
+        core.retention = Retention(core.data_dir / "retention.db", core.blobs)
+        core.retention.open()
+        stack.callback(core.retention.close)
         core.link = media_link(core.blobs, settings.http.public_url or f"http://{settings.http.listen}", core.clock)
         core.media = MediaJobs(core.data_dir / "media.db")
         core.media.open()

@@ -48,6 +48,8 @@ def context_of(
         primary=primary,
         publish=publish,
         hint=hint,
+        seal=core.seal,
+        retention=core.retention,
     )
 
 

@@ -55,12 +55,22 @@ class Writer:
                     return
             for track, ended in tracks.items():
                 self._work(track, ended)
-            track, now = min(tracks, key=lambda one: one.synced_at), monotonic()
-            if now - track.synced_at >= SYNC_SECS:  # one at a time: a slow disk must not keep the others waiting
-                track.sync(now)
-            else:
+            if not self._sync_one():
                 self._wake.wait(STEP_SECS)
                 self._wake.clear()
+
+    def _sync_one(self) -> bool:
+        """Sync the track that waited longest: one at a time, a slow disk must not keep the others from being written.
+
+        Returns whether there was one that it was time for.
+        """
+        with self._lock:
+            track = min(self._tracks, key=lambda one: one.synced_at, default=None)
+        now = monotonic()
+        if track is None or now - track.synced_at < SYNC_SECS:
+            return False
+        track.sync(now)
+        return True
 
     def _work(self, track: Track, ended: Ended | None) -> None:
         try:

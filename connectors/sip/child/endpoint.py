@@ -14,6 +14,8 @@ from connectors.sip.child.ports import Tap
 
 _ASK_CALLS = 1024  # PJSIP takes the limit it was compiled with, if that is less
 _USUAL_CALLS = 4
+_JITTER_MS = (60, 40, 160, 500)
+"""Of the jitter buffer: what it waits for at first, at least, at most, and what it holds."""
 
 
 class LogWriter(pj.LogWriter):  # type: ignore[misc] # pjsua2 has no types
@@ -65,6 +67,7 @@ def start(config: dict[str, Any], room: Room) -> Endpoint:
     media = options.medConfig
     media.clockRate = media.sndClockRate = wire.RATE
     media.noVad, media.ecTailLen, media.sndAutoCloseTime = True, 0, -1
+    _keep_all_sound(media)
     endpoint.libInit(options)
     writer.this.disown()  # pjsua2 deletes it
     endpoint.audDevManager().setNullDev()
@@ -76,6 +79,21 @@ def start(config: dict[str, Any], room: Room) -> Endpoint:
     room.taps = list(room.ports)
     config["ports"] = ports
     return endpoint
+
+
+def _keep_all_sound(media: Any) -> None:
+    """Let the jitter buffer wait longer, but throw nothing away to catch up again.
+
+    By default PJSIP discards frames, 10 ms at a time, once it has more than jitter asks for, as two people talking would
+    notice the delay. Here a recorder and a recogniser listen: what is discarded would be missing. With both cores of a
+    machine busy, the default lost a frame or more in every few seconds. `jbMax` bounds the delay.
+    """
+    media.jbInit, media.jbMinPre, media.jbMaxPre, media.jbMax = _JITTER_MS
+    # SWIG knows pjmedia_jb_discard_algo only as a pointer to a copy; 0 is PJMEDIA_JB_DISCARD_NONE
+    choice = media.jbDiscardAlgo
+    ctypes.c_int.from_address(int(choice)).value = 0
+    media.jbDiscardAlgo = choice
+    choice.disown()  # else SWIG complains at every collection that it cannot delete it
 
 
 def _listen(endpoint: Endpoint, config: dict[str, Any]) -> dict[str, int]:

@@ -1,0 +1,44 @@
+"""What can go wrong between sound and text."""
+
+from __future__ import annotations
+
+from normalizer.errors import OmniError
+
+
+class AsrError(OmniError):
+    """Base of this branch."""
+
+    code = "asr_error"
+
+
+class Unavailable(AsrError):
+    """No recogniser now: all are busy, starting again, or this one died or fell behind. Another try may work."""
+
+    code, retryable = "speech_unavailable", True
+
+
+class MissingModel(AsrError):
+    """There is no usable model for a language; another try works once somebody installed one."""
+
+    code, retryable = "no_model", True
+
+
+class Unreadable(AsrError):
+    """No sound can be had of this file, now or later.
+
+    Attributes:
+        code: ``unreadable``, ``no_audio``, ``too_long`` or ``unsupported``.
+    """
+
+    code = "unreadable"
+
+    def __init__(self, message: str, code: str = "unreadable") -> None:
+        """Say what is wrong with the file, in a word for programs and a sentence for people."""
+        super().__init__(message)
+        self.code = code
+
+
+class InstallError(AsrError):
+    """A model could not be downloaded or unpacked; the message says what to do."""
+
+    code = "install_failed"
