@@ -223,7 +223,6 @@ class Line:
         self._incoming, self.keep_sound = incoming, keep_sound
         self.registrations: list[dict[str, Any]] = []
         self.legs: dict[int, Leg] = {}
-        self._dialing, self._dialed = asyncio.Lock(), 0
 
     async def __aenter__(self) -> Self:
         """Start it; raises `LineFault`."""
@@ -254,10 +253,18 @@ class Line:
 
     async def dial(self, uri: str, headers: dict[str, str] | None = None) -> Leg:
         """Call somebody; raises `LineFault` when no INVITE could be sent."""
-        async with self._dialing:
-            call_id = f"{random.getrandbits(96):x}"
-            await self.ask("dial", line="", uri=uri, sip_call_id=call_id, headers=headers or {})
-            return self.legs[self._dialed]
+        made: list[Leg] = []
+
+        def numbered(call: int) -> None:
+            self.legs[call] = Leg(self, call)
+            made.append(self.legs[call])
+
+        call_id = f"{random.getrandbits(96):x}"
+        try:
+            await self._process.dial(numbered, line="", uri=uri, sip_call_id=call_id, headers=headers or {})
+        except CommandFailed as exc:
+            raise LineFault(str(exc)) from exc
+        return made[0]
 
     async def ask(self, command: str, call: int = 0, **content: Any) -> None:
         """Let the child do something; raises `LineFault`."""
@@ -275,8 +282,6 @@ class Line:
         match event["ev"]:
             case "registration":
                 self.registrations.append(event)
-            case "dialing":
-                self.legs[call], self._dialed = Leg(self, call), call
             case "incoming":
                 self.legs[call] = Leg(self, call)
                 self._incoming(self.legs[call])
