@@ -143,6 +143,10 @@ class Fetched(Struct, frozen=True, kw_only=True):
     name: str | None = None
 
 
+def unhinted(_: Event) -> None:
+    """Tell nobody: outside a gateway."""
+
+
 async def untold(_: Event) -> bool:
     """Tell nobody: outside a gateway."""
     return True
@@ -167,6 +171,7 @@ class Context(Struct, frozen=True, kw_only=True):
         speech: speech to text.
         primary: of the processes of this node, this one holds what only one may hold (telephone calls).
         publish: tells an event that no delivery brought; true once it is durable.
+        hint: tells an event that may be lost and is soon stale (`call.transcript.partial`), beside the pipeline.
         audio: sound files to samples, and back.
         seal: what files are sealed with until they are blobs, where the operator set a key.
         retention: gives a blob an end of its own.
@@ -187,6 +192,7 @@ class Context(Struct, frozen=True, kw_only=True):
     speech: Speech = Deaf()
     primary: bool = True
     publish: Callable[[Event], Awaitable[bool]] = untold
+    hint: Callable[[Event], None] = unhinted
     audio: Audio = NoAudio()
     seal: Seal | None = None
     retention: Retention = untimed

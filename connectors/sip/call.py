@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
@@ -113,6 +113,10 @@ class Call:
     def tell(self, method: str, **fields: Any) -> None:
         """Tell something that happened now, and may happen again."""
         self.outbox.tell(method, self._now(), fields, number=self.count(method), dear=False)
+
+    def say(self, method: str, fields: Mapping[str, Any], number: int) -> None:
+        """Tell something that has a number of its own and must not be left out."""
+        self.outbox.tell(method, self._now(), fields, number=number)
 
     def ring(self, code: int, *, early_media: bool) -> None:
         """A provisional response was sent or came."""

@@ -12,7 +12,8 @@ from msgspec import Meta
 from typing_extensions import override
 
 from connectors.addresses import parse_networks
-from connectors.api import ChannelConfig, Positive, Remark, Seconds
+from connectors.api import ChannelConfig, Positive, Remark
+from connectors.recording.config import RecordingConfig
 from connectors.sip.config_parts import (
     Consent,
     Languages,
@@ -63,6 +64,7 @@ class SipConfig(ChannelConfig, frozen=True, kw_only=True):
         prompts: name → WAV file (any rate, decoded once) or ``sha256:…`` of a stored file.
         voicemail: how the voice mail works.
         record: record calls.
+        recording: how recordings are kept.
         consent: ask before recording.
         transcribe: recognise what callers say.
         transcribe_gateway: recognise what the gateway plays, too.
@@ -102,6 +104,7 @@ class SipConfig(ChannelConfig, frozen=True, kw_only=True):
     prompts: dict[str, str] = {}
     voicemail: Voicemail = Voicemail()
     record: bool = False
+    recording: RecordingConfig = RecordingConfig()
     consent: Consent | None = None
     transcribe: bool = True
     transcribe_gateway: bool = False

@@ -15,7 +15,7 @@ CODECS = {
     "GSM": (20.0, 4.3),
     "iLBC": (11.0, 32.0),
 }
-"""Codec → equipment impairment Ie and robustness to loss Bpl (ITU-T G.113 Appendix I; Bpl of G.711 without concealment)."""
+"""Codec → equipment impairment Ie and robustness to loss Bpl (ITU-T G.113 Appendix I)."""
 
 
 def mos(codec: str, *, lost: int, received: int, jitter_ms: float, buffer_ms: float, rtt_ms: float) -> float:

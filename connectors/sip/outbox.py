@@ -85,7 +85,7 @@ class Outbox:
             except Busy as exc:
                 await asyncio.sleep(min(max(exc.retry_after, 0.05), RETRY_SECS))
             except MalformedPayload as exc:
-                self._log.error("call_event_malformed", reason=str(exc))  # noqa: TRY400 -- a fault of ours, no stack
+                self._log.error("call_event_malformed", reason=str(exc))
                 return
             else:
                 return

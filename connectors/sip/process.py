@@ -28,7 +28,7 @@ AGAIN_SECS = (0.2, 30.0)
 _TURN = 256
 
 
-class CommandFailed(Exception):  # noqa: N818 -- told to whoever asked
+class CommandFailed(Exception):
     """The child did not do it; the text is PJSIP's, or says that the call is over."""
 
 
@@ -69,8 +69,17 @@ class Process:
         self.ready: dict[str, Any] = {}
         self._sock: socket.socket | None = None
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._dialing: dict[int, Callable[[int], None]] = {}
         self._id = 0
         self._failed = ""
+        self._own: dict[str, Callable[[int, dict[str, Any]], None]] = {
+            "ready": self._began,
+            "failed": self._refused,
+            "dialing": self._dialled,
+            "done": self._done,
+            "log": self._logged,
+            "fault": self._fault,
+        }
         self._up = asyncio.Event()
         self._gone = asyncio.Event()
 
@@ -126,7 +135,7 @@ class Process:
             raise
         finally:
             theirs.close()
-        ours.setblocking(False)
+        ours.settimeout(0)
         self._sock = ours
         loop.add_reader(ours, self._readable)
         try:
@@ -175,7 +184,7 @@ class Process:
         async for line in child.stderr:
             text = line.decode("utf-8", "replace").rstrip()
             loud = "ssert" in text or "Error" in text
-            (self._log.warning if loud else self._log.debug)("sip_process_says", index=self.index, text=text[:500])
+            (self._log.warning if loud else self._log.debug)("sip_process_says", index=self.index, line=text[:500])
 
     async def _beat(self, child: asyncio.subprocess.Process, report: Callable[[str | None], None]) -> None:
         """Kill a child that does nothing any more."""
@@ -188,7 +197,7 @@ class Process:
                 await self.ask("ping", secs=START_SECS)
         except (TimeoutError, CommandFailed):
             if not self._gone.is_set():
-                self._log.error("sip_process_stuck", index=self.index)  # noqa: TRY400 -- it is not about our stack
+                self._log.error("sip_process_stuck", index=self.index)
                 self._failed = self._failed or "the telephony process did nothing any more"
                 child.kill()
 
@@ -215,30 +224,52 @@ class Process:
             self._owner.heard(self, call, waiting, memoryview(data)[wire.HEAD.size + wire.SOUND.size :])
             return
         event: dict[str, Any] = json.loads(data[wire.HEAD.size :])
-        match event["ev"]:
-            case "ready":
-                self.ready, self.ports = event, event["ports"]
-                self.most = min(self.most, event["limit"])
-                self._up.set()
-                self._owner.happened(self, 0, event)
-            case "failed":
-                self._failed = f"cannot listen on port {event['listen']}: {event['reason']}"
-            case "done":
-                future = self._asked.pop(event["id"], None)
-                if future is not None and not future.done():
-                    if "error" in event:
-                        future.set_exception(CommandFailed(event["error"]))
-                    else:
-                        future.set_result(event)
-            case "log":
-                self._log.debug("pjsip", index=self.index, level=event["level"], text=event["text"])
-            case "fault":
-                self._log.error("sip_process_fault", index=self.index, call=call, text=event["text"][:500])
-            case _:
-                self._owner.happened(self, call, event)
+        own = self._own.get(event["ev"])
+        if own is None:
+            self._owner.happened(self, call, event)
+        else:
+            own(call, event)
 
-    async def ask(self, command: str, call: int = 0, *, secs: float = ANSWER_SECS, **content: Any) -> None:
-        """Have a command carried out; raises `CommandFailed`."""
+    def _began(self, call: int, event: dict[str, Any]) -> None:
+        self.ready, self.ports = event, event["ports"]
+        self.most = min(self.most, event["limit"])
+        self._up.set()
+        self._owner.happened(self, call, event)
+
+    def _refused(self, _: int, event: dict[str, Any]) -> None:
+        self._failed = f"cannot listen on port {event['listen']}: {event['reason']}"
+
+    def _dialled(self, call: int, event: dict[str, Any]) -> None:
+        numbered = self._dialing.pop(event["id"], None)
+        if numbered is not None:
+            numbered(call)
+
+    def _done(self, _: int, event: dict[str, Any]) -> None:
+        future = self._asked.pop(event["id"], None)
+        if future is None or future.done():
+            return
+        if "error" in event:
+            future.set_exception(CommandFailed(event["error"]))
+        else:
+            future.set_result(event)
+
+    def _logged(self, _: int, event: dict[str, Any]) -> None:
+        self._log.debug("pjsip", index=self.index, level=event["level"], line=event["text"])
+
+    def _fault(self, call: int, event: dict[str, Any]) -> None:
+        self._log.error("sip_process_fault", index=self.index, call=call, line=event["text"][:500])
+
+    async def dial(self, numbered: Callable[[int], None], **content: Any) -> None:
+        """Call somebody; `numbered` is told the number of the call before anything else is. Raises `CommandFailed`."""
+        number = self._id + 1  # that `ask` takes
+        self._dialing[number] = numbered
+        try:
+            await self.ask("dial", **content)
+        finally:
+            self._dialing.pop(number, None)
+
+    async def ask(self, command: str, call: int = 0, *, secs: float = ANSWER_SECS, **content: Any) -> dict[str, Any]:
+        """Have a command carried out, and return what it answers; raises `CommandFailed`."""
         self._id += 1
         number = self._id
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
@@ -247,7 +278,7 @@ class Process:
             if not self._send(wire.event(call, {"cmd": command, "call": call, "id": number, **content})):
                 raise CommandFailed("the telephony process does not run")
             async with asyncio.timeout(secs):
-                await future
+                return await future
         except TimeoutError:
             raise CommandFailed("the telephony process does not answer") from None
         finally:

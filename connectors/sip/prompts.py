@@ -10,8 +10,8 @@ from pathlib import Path
 
 from connectors.api import Context
 from connectors.audio import AudioError
-from connectors.errors import SendError
 from connectors.sip import wire
+from connectors.staging import MediaUnavailable
 from connectors.stores import PREFIX
 from normalizer.parts import Media
 
@@ -21,10 +21,8 @@ KEPT = 64
 _BEEP_HZ, _BEEP_SECS, _BEEP_LEVEL = 1000.0, 0.4, 8000
 
 
-class PromptMissing(SendError):
+class PromptMissing(MediaUnavailable):
     """There is no such prompt, or it is no sound."""
-
-    code = "media_unavailable"
 
 
 class Prompts:

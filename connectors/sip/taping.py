@@ -99,6 +99,11 @@ class Taping:
         self._transcribed[tape.recorder.name] = transcribed
         self._shelf.end(tape.recorder)
 
+    def left(self, call: str) -> bool:
+        """Tell whether there is a recording of a call that is not told yet."""
+        folder = self._context.data_dir / "recordings" / self._context.channel.id
+        return any(folder.glob(f"{call}.*"))
+
     async def run(self) -> None:
         """Store and tell, until cancelled; first what a process that died left."""
         await self._shelf.run(self._tell)

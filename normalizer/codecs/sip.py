@@ -20,6 +20,7 @@ from normalizer.model import SCHEMA_VERSION, Address, Party
 from normalizer.raw import Decoded, Event, Outbound, RawEvent, Wire
 
 VERSION = "sip/1"
+Role = Literal["customer", "system"]
 Word = Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
@@ -77,7 +78,8 @@ def event(raw: RawEvent, told: Told, shape: type[CallParams]) -> Event:
     scope = f"{told.sip_call_id};{told.from_tag}"
     key = ids.dedup_key(raw.channel.id, "call", scope, told.method, str(told.number or ""))
     call = ids.call_id(raw.channel.id, told.sip_call_id, told.from_tag)
-    caller_role, called_role = ("customer", "system") if told.direction == "in" else ("system", "customer")
+    theirs: Role = "customer"
+    ours: Role = "system"
     base = {
         "event_id": ids.event_id(key),
         "channel": raw.channel,
@@ -88,8 +90,8 @@ def event(raw: RawEvent, told: Told, shape: type[CallParams]) -> Event:
         "call_id": call,
         "at": told.at,
         "direction": told.direction,
-        "from": party(told.sender, caller_role),
-        "to": party(told.to, called_role),
+        "from": party(told.sender, theirs if told.direction == "in" else ours),
+        "to": party(told.to, ours if told.direction == "in" else theirs),
     }
     known = {field.encode_name for field in msgspec.structs.fields(shape)} - set(base)
     if unknown := set(told.fields) - known:
@@ -103,7 +105,7 @@ def event(raw: RawEvent, told: Told, shape: type[CallParams]) -> Event:
     return Event(method=told.method, params=params, key=key)
 
 
-def party(text: str, role: Literal["customer", "system"]) -> Party:
+def party(text: str, role: Role) -> Party:
     """Describe who stands in a From or To.
 
     A number in E.164 form is ``tel``, and ``sip`` as well; everything else is ``sip``. Who hides is ``anonymous``.

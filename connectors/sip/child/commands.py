@@ -29,44 +29,45 @@ class Desk:
             "hold": _hold,
             "resume": _resume,
             "transfer": _transfer,
-            "join": self._join,
+            "join": _join,
             "dtmf": _dtmf,
         }
 
     def obey(self, command: Command) -> None:
         """Carry out one."""
-        error = None
         number = command.get("call", 0)
         try:
-            self._obey(command, number)
+            answer = self._obey(command, number) or {}
         except pj.Error as exc:
-            error = exc.reason
+            answer = {"error": exc.reason}
         except (KeyError, ValueError, RuntimeError) as exc:
-            error = f"{type(exc).__name__}: {exc}"
+            answer = {"error": str(exc)}
         if command.get("id"):
-            answer = {"error": error} if error else {}
             self._room.link.tell("done", number, id=command["id"], **answer)
 
-    def _obey(self, command: Command, number: int) -> None:
+    def _obey(self, command: Command, number: int) -> dict[str, Any] | None:
         name = command["cmd"]
         if name == "ping":
-            return
+            return None
         if name == "dial":
             self._dial(command)
         elif name == "drain":
-            self._admission.draining = bool(command["on"])
+            self._admission.draining = command["on"]
         elif name == "others":
             self._admission.others = command["uris"]
         elif (call := self._room.calls.get(number)) is None:  # it ended meanwhile: never touch it again
             raise ValueError("the call is over")
+        elif name == "dialog":
+            return {"uri": call.getInfo().remoteContact, "replaces": call.replaces()}
         else:
             self._of_calls[name](call, command)
+        return None
 
     def _dial(self, command: Command) -> None:
         if not self._room.free:
             raise ValueError("no room for another call")
         account = self._accounts.get(command["line"]) or self._accounts[""]
-        options = pj.CallOpParam(True)
+        options = _usual()
         options.opt.customCallId = command["sip_call_id"]
         options.txOption.localUri = command.get("from") or ""
         for name, value in command.get("headers", {}).items():
@@ -83,14 +84,14 @@ class Desk:
                 self._room.taps.append(call.tap)
             raise
 
-    def _join(self, call: Call, command: Command) -> None:
-        """Attended transfer: the other side of `call` shall replace us in another call, which may be elsewhere."""
-        target = command["uri"].strip("<>").partition("?")[0]
-        call.xfer(f"<{target}?Replaces={quote(command['replaces'], safe='')}>", pj.CallOpParam(True))
+
+def _usual() -> Any:
+    """Make parameters with the usual settings of a call."""
+    return pj.CallOpParam(True)  # noqa: FBT003 -- pjsua2's own
 
 
 def _parameters(command: Command) -> Any:
-    options = pj.CallOpParam(True)
+    options = _usual()
     if command.get("code"):
         options.statusCode = command["code"]
     if command.get("reason"):
@@ -110,23 +111,30 @@ def _hangup(call: Call, command: Command) -> None:
     call.hangup(_parameters(command))
 
 
-def _flush(call: Call, command: Command) -> None:
+def _flush(call: Call, _: Command) -> None:
     if call.tap is not None:
         call.tap.queue.clear()
 
 
-def _hold(call: Call, command: Command) -> None:
-    call.setHold(pj.CallOpParam(True))
+def _hold(call: Call, _: Command) -> None:
+    call.setHold(_usual())
 
 
-def _resume(call: Call, command: Command) -> None:
-    options = pj.CallOpParam(True)
+def _resume(call: Call, _: Command) -> None:
+    options = _usual()
     options.opt.flag |= pj.PJSUA_CALL_UNHOLD
     call.reinvite(options)
 
 
 def _transfer(call: Call, command: Command) -> None:
-    call.xfer(command["uri"], pj.CallOpParam(True))
+    call.xfer(command["uri"], _usual())
+
+
+def _join(call: Call, command: Command) -> None:
+    """Attended transfer: the other side of `call` shall replace us in another call, which another process may have."""
+    target = command["uri"].partition("<")[2].partition(">")[0] or command["uri"]
+    target = target.partition("?")[0]
+    call.xfer(f"<{target}?Replaces={quote(command['replaces'], safe='')}>", _usual())
 
 
 def _dtmf(call: Call, command: Command) -> None:

@@ -74,6 +74,7 @@ def start(config: dict[str, Any], room: Room) -> Endpoint:
     ports = _listen(endpoint, config)
     endpoint.libStart()
     _choose_codecs(endpoint, config["codecs"])
+    room.most = min(room.most, limit())
     room.ports = [Tap(index, room.link) for index in range(room.most)]
     room.taps = list(room.ports)
     config["ports"] = ports
@@ -140,7 +141,7 @@ def codecs(endpoint: Endpoint) -> list[str]:
     return sorted({codec.codecId.split("/")[0] for codec in endpoint.codecEnum2()})
 
 
-def limit(endpoint: Endpoint) -> int:
+def limit() -> int:
     """Return how many calls this build carries in one process; 4 in PyPI's."""
     try:
         from pjsua2 import _pjsua2  # noqa: PLC0415 -- other builds have it elsewhere

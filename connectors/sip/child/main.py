@@ -54,7 +54,6 @@ class _Child:
         check_layout()
         self.room = room
         self.endpoint = library.start(config, room)
-        room.most = min(room.most, len(room.ports))
         admit = config["admit"]
         self.admission = Admission(
             allow=admit["allow"],
@@ -71,7 +70,7 @@ class _Child:
             "ready",
             ports=config["ports"],
             pid=os.getpid(),
-            limit=library.limit(self.endpoint),
+            limit=library.limit(),
             codecs=library.codecs(self.endpoint),
             gatekeeper=self.gatekeeper is not None,
             version=self.endpoint.libVersion().full,
