@@ -10,12 +10,13 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
 from connectors.errors import Misconfigured
 from connectors.sip import wire
+from connectors.sip.owner import Owner
 
 ANSWER_SECS = 5.0
 """How long the child may take to carry out a command; it is busy for milliseconds."""
@@ -32,22 +33,6 @@ _TURN = 256
 
 class CommandFailed(Exception):
     """The child did not do it; the text is PJSIP's, or says that the call is over."""
-
-
-class Owner(Protocol):
-    """Who is told what happens; never waits."""
-
-    def happened(self, process: Process, call: int, event: dict[str, Any]) -> None:
-        """Take an event of a call, or with `call` 0 of the process."""
-        ...
-
-    def heard(self, process: Process, call: int, waiting: int, pcm: memoryview) -> None:
-        """Take 60 ms of a call: caller's leg, then the gateway's; `waiting` frames of ours are still to be played."""
-        ...
-
-    def died(self, process: Process) -> None:
-        """Know that the calls of the process have ended."""
-        ...
 
 
 class Process:

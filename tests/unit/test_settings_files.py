@@ -70,7 +70,8 @@ def test_the_default_configuration_is_sound_on_a_fresh_clone() -> None:
     loaded = load(Path("config/omnigate.toml"))
 
     assert loaded.warnings == ()
-    assert {channel.kind for channel in loaded.settings.channels.values()} == {"telegram", "email", "webhook", "chat", "sip"}
+    kinds = {channel.kind for channel in loaded.settings.channels.values()}
+    assert kinds == {"telegram", "email", "webhook", "chat", "sip"}
     assert loaded.settings.broker.url == loaded.settings.dedup.url == "embedded:"
 
 
