@@ -64,16 +64,25 @@ class Switchboard:
         if name == "incoming":
             self._incoming(process, call, event)
         elif name == "ready":
-            self._starting(process)
-            missing = [one for one in self._kit.config.codecs if one not in event["codecs"]]
-            if missing:
-                self._kit.context.log.info("codecs_not_in_this_build", codecs=missing)
+            self._started(process, event)
         elif name == "registration":
             self._registered(event)
         elif name == "refused":
             self._kit.context.refused(REFUSED_CODES.get(event["why"], event["why"]))
         elif (found := self._numbers.get(call)) is not None:
             self._of_call(found, name, event)
+
+    def _started(self, process: Process, event: dict[str, Any]) -> None:
+        missing = [one for one in self._kit.config.codecs if one not in event["codecs"]]
+        self._kit.context.log.info(
+            "sip_listening",
+            ports=event["ports"],
+            calls=process.most,
+            gatekeeper=event["gatekeeper"],
+            pjsip=event["version"],
+            **({"codecs_missing": missing} if missing else {}),
+        )
+        self._starting(process)
 
     def _of_call(self, call: Call, name: str, event: dict[str, Any]) -> None:
         match name:
