@@ -19,6 +19,7 @@ MOST = 10_000
 HOP = "omnigate-hop"
 """Parameter of the URI a caller was redirected to: such a call is not redirected again."""
 _CALL_ID = re.compile(r"^(?:call-id|i)[ \t]*:[ \t]*(\S+)", re.IGNORECASE | re.MULTILINE)
+_BY_UDP = re.compile(r"\A[^\r\n]*\r\n(?:(?!v(?:ia)?[ \t]*:)[^\r\n]*\r\n)*v(?:ia)?[ \t]*:[^\r\n;]*/UDP", re.IGNORECASE)
 _TO_TAG = re.compile(r"^(?:to|t)[ \t]*:[^\r\n]*;[ \t]*tag=", re.IGNORECASE | re.MULTILINE)
 
 
@@ -27,7 +28,7 @@ class Refusal:
     """How a request is refused; `why` is a word for metrics.
 
     Attributes:
-        code: SIP status.
+        code: SIP status; 0 is no answer at all, so that the caller repeats the INVITE soon (RFC 3261 §17.1.1.2, UDP).
         retry_after: Retry-After, seconds; 0 for none.
         contact: where the caller shall go instead (302).
     """
@@ -74,9 +75,11 @@ class Admission:
         per_minute: int,
         retry_after: int,
         room: Callable[[], bool],
+        calm: Callable[[], bool] = lambda: True,
         clock: Callable[[], float],
     ) -> None:
-        """Take calls while there is `room`."""
+        """Take calls while there is `room`; while it is not `calm`, they are to come again in half a second."""
+        self._calm = calm
         self._allow = tuple(ip_network(one, strict=False) for one in allow)
         self._rate, self._retry_after, self._room, self._clock = Rate(per_minute, clock), retry_after, room, clock
         self._known: OrderedDict[str, tuple[float, Refusal | None]] = OrderedDict()
@@ -102,7 +105,9 @@ class Admission:
         if call in self._known:
             return self._known[call][1]
         verdict = self._judge(source.rpartition(":")[0].strip("[]"), head.partition("\r\n")[0])
-        if verdict is None or verdict.why != "busy":  # room may be there the next time
+        if verdict is None and not self._calm():
+            verdict = Refusal(0 if _BY_UDP.search(head) else 503, "paced", 1)
+        if verdict is None or verdict.why not in {"busy", "paced"}:  # room may be there the next time
             self._known[call] = (now, verdict)
         if len(self._known) > MOST:
             self._known.popitem(last=False)

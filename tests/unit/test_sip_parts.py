@@ -32,9 +32,14 @@ class Door:
     """An admission with a clock and a number of free places."""
 
     def __init__(self, *, allow: tuple[str, ...] = (), per_minute: int = 0) -> None:
-        self.clock, self.free = Clock(), True
+        self.clock, self.free, self.calm = Clock(), True, True
         self.admission = Admission(
-            allow=allow, per_minute=per_minute, retry_after=7, room=lambda: self.free, clock=self.clock
+            allow=allow,
+            per_minute=per_minute,
+            retry_after=7,
+            room=lambda: self.free,
+            calm=lambda: self.calm,
+            clock=self.clock,
         )
 
     def __call__(self, message: str, source: str = "192.0.2.1:5060") -> Refusal | None:
@@ -91,6 +96,15 @@ def test_a_full_process_sends_a_caller_on_once() -> None:
     door.free, door.admission.others = False, ["sip:omnigate@192.0.2.5:5062"]
     assert door(invite("a")) == Refusal(302, "redirected", contact="sip:omnigate@192.0.2.5:5062")
     assert door(invite("b", uri=f"sip:omnigate@gw:5062;{HOP}=1")) == Refusal(486, "busy", 7)
+
+
+def test_calls_that_come_too_fast_for_the_library_come_again() -> None:
+    door = Door()
+    door.calm = False
+    assert door(invite("a")) == Refusal(0, "paced", 1)
+    assert door(invite("b").replace("/UDP", "/TCP")) == Refusal(503, "paced", 1)
+    door.calm = True
+    assert door(invite("a")) is None
 
 
 def test_options_are_answered_truthfully() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -9,6 +11,8 @@ from typing import Any, TypeVar
 from connectors.sip.child.link import Link
 from connectors.sip.child.ports import Tap
 
+SOCKET_PAIRS = 26
+COOL_SECS = 0.8
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -30,11 +34,28 @@ class Room:
         self.taps: list[Tap] = []
         self.ports: list[Tap] = []
         self._number = index * 1_000_000
+        self._ended: deque[float] = deque()
 
     @property
     def free(self) -> bool:
         """Whether one more call can be taken."""
         return len(self.calls) < self.most and bool(self.taps)
+
+    @property
+    def calm(self) -> bool:
+        """Whether PJSIP has sockets for one more call.
+
+        Its queue of sockets has 64 places (`PJ_IOQUEUE_MAX_HANDLES`), a call takes two, and they stay taken for half a
+        second after its end (`PJ_IOQUEUE_KEY_FREE_DELAY`). One too many, and PJSIP aborts the process.
+        """
+        now = time.monotonic()
+        while self._ended and now - self._ended[0] > COOL_SECS:
+            self._ended.popleft()
+        return len(self.calls) + len(self._ended) < SOCKET_PAIRS
+
+    def ended(self) -> None:
+        """A call has ended: its sockets are free in a while."""
+        self._ended.append(time.monotonic())
 
     def number(self) -> int:
         """Return the number of a new call, which no other process of the channel uses."""

@@ -113,7 +113,8 @@ class Gatekeeper:
             return False
         if refusal is None:
             return False
-        self._answer(rdata, refusal)
+        if refusal.code:
+            self._answer(rdata, refusal)
         return True
 
     def _answer(self, rdata: int, refusal: Refusal) -> None:

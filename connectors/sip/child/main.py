@@ -61,6 +61,7 @@ class _Child:
             per_minute=admit["per_minute"],
             retry_after=admit["retry_after"],
             room=lambda: room.free,
+            calm=lambda: room.calm,
             clock=time.monotonic,
         )
         self.gatekeeper = install(self.admission, self._refused)
