@@ -41,6 +41,7 @@ def context_of(
         speech=core.speech,
         primary=primary,
         publish=publish,
+        audio=core.audio,
         seal=core.seal,
         retention=core.retention,
     )
