@@ -16,8 +16,8 @@ from pathlib import Path
 from connectors.api import Context, Remark
 from connectors.audio import AudioError
 from connectors.media_types import type_of
+from connectors.staging import MediaUnavailable
 from connectors.stores import PREFIX
-from normalizer.errors import OmniError
 from normalizer.parts import Media
 
 MAX_SECS = 600.0
@@ -29,10 +29,8 @@ _STORED = re.compile(r"(?:sha256:|https?://[^\s?#]+/media/)([0-9a-f]{64})(?:[/?#
 _Key = tuple[str, int, int, int]
 
 
-class PromptError(OmniError):
+class PromptMissing(MediaUnavailable):
     """There is no such prompt, or it cannot be played; the message says which and why."""
-
-    code = "prompt"
 
 
 class Prompts:
@@ -44,7 +42,7 @@ class Prompts:
         self._cache: OrderedDict[_Key, bytes] = OrderedDict()
         self._decoding = asyncio.Lock()
 
-    async def get(self, what: Media | str, *, rate: int = 8000) -> bytes:
+    async def sound(self, what: Media | str, *, rate: int = 8000) -> bytes:
         """Return a prompt: 16-bit little-endian, mono, at `rate`.
 
         Args:
@@ -52,11 +50,11 @@ class Prompts:
             rate: samples per second.
 
         Raises:
-            PromptError: see there.
+            PromptMissing: see there.
         """
         if isinstance(what, Media):
             if what.sha256 is None:
-                raise PromptError("only stored media can be played: it has no sha256")
+                raise PromptMissing("only stored media can be played: it has no sha256")
             return await self._stored(what.sha256, rate)
         named = self._table.get(what)
         found = _STORED.fullmatch(named or what)
@@ -64,7 +62,7 @@ class Prompts:
             return await self._stored(found[1], rate)
         if named is None:
             known = ", ".join(sorted(self._table)) or "none"
-            raise PromptError(f"{_shown(what)} is no prompt of this channel (there are: {known}) and no stored file")
+            raise PromptMissing(f"{_shown(what)} is no prompt of this channel (there are: {known}) and no stored file")
         return await self._file(what, Path(named), rate)
 
     async def warm(self, *, rate: int = 8000) -> dict[str, str]:
@@ -72,8 +70,8 @@ class Prompts:
         wrong = {}
         for name in self._table:
             try:
-                await self.get(name, rate=rate)
-            except PromptError as exc:
+                await self.sound(name, rate=rate)
+            except PromptMissing as exc:
                 wrong[name] = str(exc)
         return wrong
 
@@ -81,11 +79,11 @@ class Prompts:
         try:
             status = await asyncio.to_thread(path.stat)
             if status.st_size > MAX_BYTES:
-                raise PromptError(f"prompt {name}: {path} is larger than {MAX_BYTES} bytes")
+                raise PromptMissing(f"prompt {name}: {path} is larger than {MAX_BYTES} bytes")
             key = (str(path), status.st_mtime_ns, status.st_size, rate)
             return await self._decoded(key, path, f"prompt {name}: {path}")
         except OSError as exc:
-            raise PromptError(f"prompt {name}: {path}: {exc.strerror or exc}") from exc
+            raise PromptMissing(f"prompt {name}: {path}: {exc.strerror or exc}") from exc
 
     async def _stored(self, digest: str, rate: int) -> bytes:
         key = (digest, 0, 0, rate)
@@ -95,9 +93,9 @@ class Prompts:
         try:
             data = await self._context.blobs.get(PREFIX + digest)
         except KeyError:
-            raise PromptError(f"there is no stored file {digest}") from None
+            raise PromptMissing(f"there is no stored file {digest}") from None
         if len(data) > MAX_BYTES:
-            raise PromptError(f"the stored file {digest} is larger than {MAX_BYTES} bytes")
+            raise PromptMissing(f"the stored file {digest} is larger than {MAX_BYTES} bytes")
         return await self._decoded(key, data, f"the stored file {digest}")
 
     async def _decoded(self, key: _Key, source: Path | bytes, words: str) -> bytes:
@@ -110,7 +108,7 @@ class Prompts:
                 try:
                     cached = await self._context.audio.decode(source, rate=key[-1], max_secs=MAX_SECS)
                 except AudioError as exc:
-                    raise PromptError(f"{words}: {exc}") from exc
+                    raise PromptMissing(f"{words}: {exc}") from exc
                 self._keep(key, cached)
         return cached
 
@@ -140,9 +138,10 @@ def remarks(table: Mapping[str, str], path: str = "prompts") -> Iterable[Remark]
         path: of the table, below the channel.
     """
     for name, value in table.items():
+        hint = "calls go on without it; a relative path starts where the gateway runs"
         wrong = None if _STORED.fullmatch(value) else _wrong(Path(value))
         if wrong:
-            yield Remark(f"{path}.{name}", f"{value}: {wrong}", "callers will not hear it")
+            yield Remark(f"{path}.{name}", f"{value}: {wrong}", hint)
 
 
 def _wrong(path: Path) -> str | None:

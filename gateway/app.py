@@ -1,7 +1,8 @@
 """The process: opens the parts in order, runs them, and closes them in reverse.
 
-Order at the end (SIGTERM): listeners → deliveries under way (up to `gateway.drain_secs`) → outbound consumers →
-publisher → files. A delivery that is still not durable by then is answered "try again", never "ok".
+Order at the end (SIGTERM): listeners → telephone calls (up to each channel's `drain_secs`) → deliveries under way
+(up to `gateway.drain_secs`) → outbound consumers → publisher → files. A delivery that is still not durable by then is
+answered "try again", never "ok".
 """
 
 from __future__ import annotations
@@ -141,6 +142,8 @@ class App:
         public.stop_listening()
         self.channels.dismiss()
         await supervisor.stop("reload")
+        await self.channels.drained()
+        deadline = max(deadline, loop.time() + 1.0)
         if not await settled(self.core, deadline):
             log.warning("drain_deadline_passed", deliveries=self.core.gate.taken)
         self.core.gate.open = False

@@ -13,7 +13,7 @@ import pytest
 
 from connectors.api import Context
 from connectors.audio import Audio, AudioError, Format, NoAudio
-from connectors.prompts import PromptError, Prompts, remarks
+from connectors.prompts import PromptMissing, Prompts, remarks
 from gateway import audio
 from gateway.audio import GatewayAudio
 from gateway.blobs import BlobStore
@@ -68,7 +68,7 @@ async def test_a_prompt_of_any_wav_is_heard_as_it_was(
     file, sound = tmp_path / "hello.wav", sweep(1.5, rate)
     file.write_bytes(wav(form, rate, *[sound] * channels))
 
-    pcm = samples(await Prompts(context, {"hello": str(file)}).get("hello"))
+    pcm = samples(await Prompts(context, {"hello": str(file)}).sound("hello"))
 
     assert abs(len(pcm) - 1.5 * 8000) <= 2
     assert likeness(pcm, sweep(1.5, 8000), slack=2) > 0.995
@@ -82,11 +82,11 @@ async def test_what_is_stored_can_be_said(context: Context, rate: int) -> None:
     digest = ref.removeprefix("sha256:")
     prompts = Prompts(context, {"by-ref": ref, "by-link": url})
 
-    first = await prompts.get(Media(id="m", status="stored", sha256=digest), rate=rate)
+    first = await prompts.sound(Media(id="m", status="stored", sha256=digest), rate=rate)
 
     assert likeness(samples(first), sweep(1, rate), slack=2) > 0.99
     for other in (ref, url, "by-ref", "by-link"):
-        assert await prompts.get(other, rate=rate) == first
+        assert await prompts.sound(other, rate=rate) == first
 
 
 async def test_a_prompt_is_decoded_once_and_again_when_the_file_changes(
@@ -98,13 +98,13 @@ async def test_a_prompt_is_decoded_once_and_again_when_the_file_changes(
 
     async with asyncio.TaskGroup() as group:
         for _ in range(5):
-            group.create_task(prompts.get("hello"))
+            group.create_task(prompts.sound("hello"))
     assert counting.decoded == 1
     file.write_bytes(wav("s16", 8000, sweep(0.25)))
     os.utime(file, ns=(1, 1))
-    assert len(await prompts.get("hello")) == 2 * 2000
+    assert len(await prompts.sound("hello")) == 2 * 2000
     assert counting.decoded == 2
-    assert await prompts.get("hello", rate=16000) != await prompts.get("hello")
+    assert await prompts.sound("hello", rate=16000) != await prompts.sound("hello")
     assert counting.decoded == 3
 
 
@@ -114,9 +114,9 @@ async def test_the_cache_has_room_for_what_was_used_last(context: Context, count
     prompts = Prompts(context, {name: str(tmp_path / name) for name in "abc"}, cache_bytes=2 * 1600)
 
     for name in "abaca":  # b goes for c
-        await prompts.get(name)
+        await prompts.sound(name)
     assert counting.decoded == 3
-    await prompts.get("b")
+    await prompts.sound("b")
     assert counting.decoded == 4
 
 
@@ -126,14 +126,14 @@ async def test_what_is_larger_than_the_cache_is_decoded_each_time(
     (tmp_path / "long.wav").write_bytes(wav("s16", 8000, sweep(1)))
     prompts = Prompts(context, {"long": str(tmp_path / "long.wav")}, cache_bytes=1000)
 
-    assert len(await prompts.get("long")) == len(await prompts.get("long")) == 16000
+    assert len(await prompts.sound("long")) == len(await prompts.sound("long")) == 16000
     assert counting.decoded == 2
 
 
 @pytest.mark.parametrize("what", ["nothing", "https://evil.example/a.wav", "sha256:00", "../../etc/passwd"])
 async def test_what_is_neither_a_prompt_nor_stored_is_refused_by_name(context: Context, what: str) -> None:
-    with pytest.raises(PromptError, match=r"hello, welcome"):
-        await Prompts(context, {"hello": "a.wav", "welcome": "b.wav"}).get(what)
+    with pytest.raises(PromptMissing, match=r"hello, welcome"):
+        await Prompts(context, {"hello": "a.wav", "welcome": "b.wav"}).sound(what)
 
 
 async def test_every_fault_of_a_prompt_is_told_with_its_file(context: Context, tmp_path: Path) -> None:
@@ -155,12 +155,12 @@ async def test_every_fault_of_a_prompt_is_told_with_its_file(context: Context, t
 
 async def test_a_stored_file_that_is_gone_or_no_sound_is_told(context: Context) -> None:
     prompts = Prompts(context, {})
-    with pytest.raises(PromptError, match="no stored file"):
-        await prompts.get("sha256:" + "0" * 64)
-    with pytest.raises(PromptError, match="only stored media"):
-        await prompts.get(Media(id="m", status="pending"))
-    with pytest.raises(PromptError, match="the stored file"):
-        await prompts.get(await context.blobs.put(b"text"))
+    with pytest.raises(PromptMissing, match="no stored file"):
+        await prompts.sound("sha256:" + "0" * 64)
+    with pytest.raises(PromptMissing, match="only stored media"):
+        await prompts.sound(Media(id="m", status="pending"))
+    with pytest.raises(PromptMissing, match="the stored file"):
+        await prompts.sound(await context.blobs.put(b"text"))
 
 
 def test_a_check_of_the_configuration_names_prompts_that_cannot_be_played(tmp_path: Path) -> None:
