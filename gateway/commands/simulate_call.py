@@ -37,7 +37,9 @@ cancel my order please".
 """
 ONE = Calls()
 SIP_PORT = 5060
-_URI = re.compile(r"^sips?:(?:[^@\s]+@)?(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:;>\[\]]+)(?::(?P<port>\d{1,5}))?(?:[;?]\S*)?$")
+_URI = re.compile(
+    r"^sips?:(?:[^@\s]+@)?(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:;?>\[\]]+)(?::(?P<port>\d{1,5}))?(?:[;?]\S*)?$"
+)
 
 app = App(name="call", help_format="plaintext", help_epilogue=EPILOGUE)
 

@@ -195,3 +195,8 @@ def transferred(final: str = "200 OK") -> str:
 def refused(code: int) -> str:
     """Let a caller expect a refusal."""
     return _scenario(INVITE, expect(100, optional=True), expect(180, optional=True), expect(code), REFUSED_ACK)
+
+
+def declining(status: str) -> str:
+    """Let a callee refuse."""
+    return _scenario(expect("INVITE"), respond(status, tag=True), expect("ACK"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import wave
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,33 +50,62 @@ def sweep(secs: float, *, seed: int = 1) -> Pcm:
     return np.asarray(smooth / np.abs(smooth).max() * 12_000, dtype=np.int16)
 
 
-def find(needle: Pcm, haystack: Pcm) -> int:
-    """Find where `needle` begins in `haystack` (by cross-correlation; samples, may be negative)."""
-    size = 1 << (needle.size + haystack.size - 1).bit_length()
-    spectrum = np.fft.rfft(haystack.astype(float), size) * np.conj(np.fft.rfft(needle.astype(float), size))
-    at = int(np.argmax(np.fft.irfft(spectrum, size)))
-    return at if at < size // 2 else at - size
+class Match(NamedTuple):
+    """How a piece of what was sent is found in what was heard.
+
+    Attributes:
+        lag: where it is, in samples after its own place.
+        likeness: correlation there, -1 to 1; 1 for silence that is silent.
+    """
+
+    lag: int
+    likeness: float
 
 
-def similarity(sent: Pcm, heard: Pcm) -> float:
-    """Return the correlation of what was sent with where it is in what was heard, -1 to 1."""
-    at = find(sent, heard)
-    begin, end = max(0, -at), min(sent.size, heard.size - at)
-    if end - begin < RATE // 10:
-        return 0.0
-    return float(np.corrcoef(sent[begin:end], heard[at + begin : at + end])[0, 1])
+def match(sent: Pcm, heard: Pcm, *, window: int = 800, most_secs: float = 1.0) -> list[Match]:
+    """Find each window (100 ms) of what was sent in what was heard, not far from where the one before it was.
 
-
-def frames_alike(sent: Pcm, heard: Pcm, *, frame: int = 160, least: float = 0.9) -> list[bool]:
-    """Say for each 20 ms of what was sent whether it was heard at its place; silent frames count as heard."""
-    at = find(sent, heard)
-    found = []
-    for begin in range(0, sent.size - frame + 1, frame):
-        one, other = sent[begin : begin + frame], heard[max(0, at + begin) : max(0, at + begin + frame)]
-        if np.abs(one).max() < 64:
-            found.append(True)
-        elif other.size < frame or not other.any():
-            found.append(False)
-        else:
-            found.append(bool(np.corrcoef(one, other)[0, 1] >= least))
+    A jitter buffer may insert sound when a packet is late, so the lag may grow; where it shrinks, sound is missing.
+    """
+    found: list[Match] = []
+    lag = _lag(sent, heard, 0, heard.size)
+    for begin in range(0, sent.size - window + 1, window):
+        piece = sent[begin : begin + window]
+        lag = found[-1].lag if found else lag
+        best = Match(lag, likeness(piece, heard[max(0, begin + lag) : max(0, begin + lag + window)]))
+        if best.likeness < 0.98:
+            first = max(0, begin + lag - int(0.1 * RATE))
+            there = heard[first : begin + lag + int(most_secs * RATE)]
+            other = first + _lag(piece, there, 0, there.size) - begin
+            again = Match(other, likeness(piece, heard[max(0, begin + other) : max(0, begin + other + window)]))
+            best = max(best, again, key=lambda one: one.likeness)
+        found.append(best)
     return found
+
+
+def likeness(one: Pcm, other: Pcm) -> float:
+    """Return the correlation of two pieces; 0 when one is missing, 1 when both are silent."""
+    if one.size != other.size:
+        return 0.0
+    quiet = np.abs(one).max(initial=0) < 64, np.abs(other).max(initial=0) < 64
+    if any(quiet):
+        return float(all(quiet))
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+def faithful(sent: Pcm, heard: Pcm) -> tuple[float, int]:
+    """Return the share of windows that were heard as they were sent (0.99), and how often something is missing."""
+    found = match(sent, heard)
+    good = [one for one in found if one.likeness >= 0.99]
+    missing = sum(later.lag < earlier.lag - RATE // 1000 for earlier, later in itertools.pairwise(good))
+    return len(good) / len(found), missing
+
+
+def _lag(needle: Pcm, haystack: Pcm, first: int, last: int) -> int:
+    """Find where `needle` begins in a part of `haystack`, by cross-correlation."""
+    part = haystack[first:last].astype(float)
+    if part.size < needle.size:
+        return first
+    size = 1 << (needle.size + part.size).bit_length()
+    spectrum = np.fft.rfft(part, size) * np.conj(np.fft.rfft(needle.astype(float), size))
+    return first + int(np.argmax(np.fft.irfft(spectrum, size)[: part.size - needle.size // 2]))

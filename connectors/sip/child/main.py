@@ -109,5 +109,5 @@ class _Child:
         while time.monotonic() < end and len(self.accounts) > 1:
             self.endpoint.libHandleEvents(_TURN_MS)
         self.room.link.flush()
-        self.endpoint.libDestroy()
+        self.endpoint.libDestroy(pj.PJSUA_DESTROY_NO_NETWORK)  # what had to be said was; this saves a second
         os._exit(0)

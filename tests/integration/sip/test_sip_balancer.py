@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,18 +15,6 @@ from tests.sip import scenarios
 NEVER = 600
 """sipp would take the OPTIONS of the balancer for calls."""
 MakeSipp = Callable[[str], Sipp]
-
-
-@pytest.fixture
-def make_sipp(tmp_path: Path) -> Iterator[MakeSipp]:
-    with ExitStack() as stack:
-
-        def make(scenario: str) -> Sipp:
-            one = Sipp(tmp_path, scenario)
-            stack.callback(one.kill)
-            return one
-
-        yield make
 
 
 @pytest.fixture
