@@ -51,7 +51,13 @@ class Session:
     """
 
     def __init__(
-        self, link: Link, order: wire.Open, limits: Limits, *, on_missed: Callable[[int], None], on_end: Callable[[], None]
+        self,
+        link: Link,
+        order: wire.Open,
+        limits: Limits,
+        *,
+        on_missed: Callable[[int], None],
+        on_end: Callable[[], None],
     ) -> None:
         """Begin; `on_missed` is told milliseconds, `on_end` when the worker has no more to do with it."""
         self.order, self._link, self._limits = order, link, limits
@@ -59,7 +65,10 @@ class Session:
         self._per_ms = order.rate * BYTES / 1000
         self._sent = self._done = 0  # bytes
         self._missed = 0.0  # milliseconds
-        self._gaps: tuple[list[float], list[float]] = ([], [])  # where, in sent milliseconds; how much was missed so far
+        self._gaps: tuple[list[float], list[float]] = (
+            [],
+            [],
+        )  # where (in what was sent), how much so far
         self._heard: deque[Segment] = deque()
         self._pending: Segment | None = None  # the last partial without its final
         self._news = asyncio.Event()
@@ -68,7 +77,6 @@ class Session:
         self._finished = self._ended = False
         self._error: AsrError | None = None
         self._cap: asyncio.TimerHandle | None = None
-        self.moved_at = asyncio.get_running_loop().time()  # when the worker last showed that it lives
         link.order(order)
 
     @property
@@ -147,7 +155,6 @@ class Session:
     def progress(self, taken: int) -> None:
         """Note that the worker has done so many bytes more."""
         self._done += taken
-        self.moved_at = asyncio.get_running_loop().time()
         self._room.set()
 
     def end(self, error: AsrError | None = None) -> None:
@@ -163,8 +170,6 @@ class Session:
         self._on_end()
 
     def _send(self, pcm: bytes) -> None:
-        if self._sent == self._done:
-            self.moved_at = asyncio.get_running_loop().time()
         self._sent += len(pcm)
         for start in range(0, len(pcm), wire.PIECE_BYTES):
             self._link.sound(self.order.session, pcm[start : start + wire.PIECE_BYTES])
@@ -201,7 +206,8 @@ class Session:
         if not self._gaps[0]:
             return segment
         words = tuple(
-            replace(word, start_ms=self._shift(word.start_ms), end_ms=self._shift(word.end_ms)) for word in segment.words
+            replace(word, start_ms=self._shift(word.start_ms), end_ms=self._shift(word.end_ms))
+            for word in segment.words
         )
         return replace(segment, start_ms=self._shift(segment.start_ms), end_ms=self._shift(segment.end_ms), words=words)
 

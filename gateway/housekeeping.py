@@ -21,9 +21,10 @@ async def housekeeping(core: Core) -> None:
         rows = await core.quarantine.sweep(section.quarantine_days * DAY_SECS)
         blobs = await core.blobs.sweep(section.blob_days * DAY_SECS) if section.blob_days else 0
         media = await core.media.sweep(core.settings.dedup.window_secs)
-        if rows or blobs or media:
-            log.info("swept", quarantine_rows=rows, blobs=blobs, media_jobs=media)
-        orphans = await core.media.abandon(DAY_SECS)
+        speech = await core.speech_jobs.sweep(core.settings.dedup.window_secs)
+        if rows or blobs or media or speech:
+            log.info("swept", quarantine_rows=rows, blobs=blobs, media_jobs=media, speech_jobs=speech)
+        orphans = await core.media.abandon(DAY_SECS) + await core.speech_jobs.abandon(DAY_SECS)
         if orphans:
-            log.warning("media_jobs_abandoned", jobs=orphans, reason="their channel has not run since they expired")
+            log.warning("jobs_abandoned", jobs=orphans, reason="their channel has not run since they expired")
         await asyncio.sleep(EVERY_SECS)
