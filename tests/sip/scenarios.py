@@ -124,6 +124,12 @@ HOLD = _scenario(
     pause(),
     BYE,
 )
+_REHELD = "".join(
+    expect("INVITE", within_ms=20_000) + respond("200 OK", body=_sdp(2 + number, direction)) + expect("ACK")
+    for number, direction in enumerate(("recvonly", "sendrecv"))
+)
+GATEWAY_HOLDS = _scenario(CALL, TALK, _REHELD, HUNG_UP)
+"""Is put on hold, taken off again, and hung up by the other side."""
 SESSION_TIMER = _scenario(
     request(
         "INVITE",
