@@ -14,7 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from connectors.audio import Audio, NoAudio
 from connectors.capabilities import Capabilities as Capabilities  # noqa: PLC0414 -- part of this contract
 from connectors.feeds import NO_FEEDS, Feeds
-from connectors.report import Report, unheard
+from connectors.report import Report, unheard, unhinted, untold
 from connectors.sealing import Seal
 from connectors.speech import Deaf, Speech
 from connectors.stores import Blobs as Blobs  # noqa: PLC0414 -- part of this contract, as the next two
@@ -145,15 +145,6 @@ class Fetched(Struct, frozen=True, kw_only=True):
     data: bytes
     mime: str | None = None
     name: str | None = None
-
-
-def unhinted(_: Event) -> None:
-    """Tell nobody: outside a gateway."""
-
-
-async def untold(_: Event) -> bool:
-    """Tell nobody: outside a gateway."""
-    return True
 
 
 class Context(Struct, frozen=True, kw_only=True):

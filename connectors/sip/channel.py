@@ -11,13 +11,13 @@ from typing import Any
 
 from connectors.api import Capabilities, Context, Sent, Sink
 from connectors.errors import Misconfigured
+from connectors.prompts import Prompts
 from connectors.registry import connector
 from connectors.sip.commands import Commands
 from connectors.sip.config import INSTALL, SipConfig
 from connectors.sip.journal import SEEN_SECS, Journal
 from connectors.sip.kit import Kit
 from connectors.sip.pool import Pool
-from connectors.sip.prompts import Prompts
 from connectors.sip.recovery import recover
 from connectors.sip.switchboard import Switchboard
 from connectors.sip.taping import Taping
