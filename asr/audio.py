@@ -28,7 +28,7 @@ MAX_SECS = 14_400.0
 _SILK = (
     b"#!SILK_V3",
     b"\x02#!SILK_V3",
-)  # https://datatracker.ietf.org/doc/html/draft-vos-silk-01, and WeChat's variant
+)  # WeChat and QQ put a byte before it
 _SILK_RATES = (8_000, 12_000, 16_000, 24_000, 32_000, 44_100, 48_000)
 _PIECES = 16  # that a decoder thread may be ahead
 Source = Path | bytes | BinaryIO
@@ -81,7 +81,7 @@ def _pieces(source: Source, rate: int, channel: int | None, max_secs: float) -> 
 
 
 def _ffmpeg(file: BinaryIO, rate: int, channel: int | None, max_secs: float) -> Iterator[bytes]:
-    with av.open(file, options={"format_whitelist": FORMATS}, metadata_errors="replace") as container:
+    with av.open(file, "r", options={"format_whitelist": FORMATS}, metadata_errors="replace") as container:
         if not container.streams.audio:
             raise Unreadable("there is no sound in it", "no_audio")
         stream = container.streams.audio[0]

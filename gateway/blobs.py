@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 from urllib.parse import urlencode
 
 from typing_extensions import override
@@ -105,6 +105,14 @@ class BlobStore(Blobs):
         path = self._path(ref)
         try:
             return await _in_thread(lambda: BlobFile(path, self._seal))
+        except FileNotFoundError:
+            raise KeyError(ref) from None
+
+    async def open(self, ref: str) -> BinaryIO:
+        """Open it as a file of the system, for what is too large to read at once; raises `KeyError`."""
+        path = self._path(ref)
+        try:
+            return await _in_thread(lambda: path.open("rb"))
         except FileNotFoundError:
             raise KeyError(ref) from None
 

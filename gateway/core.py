@@ -34,6 +34,7 @@ from gateway.pipeline import Pipeline
 from gateway.quarantine import Quarantine
 from gateway.retention import Retention
 from gateway.settings.model import DedupSection, Settings
+from gateway.speech_jobs import SpeechJobs
 from gateway.spool import Spool
 from gateway.web.media import media_link
 
@@ -62,6 +63,7 @@ class Core:
     audio: Audio
     link: LinkMaker
     media: MediaJobs
+    speech_jobs: SpeechJobs
     on_media_stored: StoredHook = staticmethod(nobody)
     speech: Speech = Deaf()
     http: aiohttp.ClientSession
@@ -114,6 +116,9 @@ async def open_core(settings: Settings, *, worker: int) -> AsyncIterator[Core]:
         core.media = MediaJobs(core.data_dir / "media.db")
         core.media.open()
         stack.callback(core.media.close)
+        core.speech_jobs = SpeechJobs(core.data_dir / "speech.db", wait_secs=settings.asr.wait_hours * 3600)
+        core.speech_jobs.open()
+        stack.callback(core.speech_jobs.close)
         core.dedup = make_dedup(settings.dedup, core.data_dir)
         await core.dedup.open()
         stack.push_async_callback(core.dedup.close)

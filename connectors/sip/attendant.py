@@ -123,8 +123,6 @@ class Attendant:
     async def _choose(self, prompt: str | None, wanted: frozenset[str], secs: float) -> str | None:
         """Say what can be chosen and wait for one of the keys, during it and `secs` after; None when none came."""
         call = self._call
-        while not call.keys.empty():
-            call.keys.get_nowait()
         piece = None if prompt is None else await self.say(prompt)
         try:
             async with asyncio.timeout(None) as limit:
@@ -147,6 +145,8 @@ class Attendant:
             await self._heard(await self.say(options.greeting))
         if options.beep:
             await self._heard(call.player.play(prompts.beep()))
+        while not call.keys.empty():  # pressed before the beep
+            call.keys.get_nowait()
         language = self._kit.config.language
         self._listening.record(kind="voicemail", language=language if options.transcribe else None)
         if options.transcribe:

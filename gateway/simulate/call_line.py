@@ -23,6 +23,7 @@ ANSWER_SECS = 15.0
 """How long the child may take to do what it is asked."""
 AHEAD = 100
 """Frames of 20 ms that may wait in the child to be said."""
+_LATE = 10
 _RTP = (10_000, 19_000)
 _RTP_EACH = 400
 _SILENT: Any = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(CRITICAL))
@@ -102,6 +103,7 @@ class Wiring:
             "session_expires": self.session_expires,
             "lines": [line],
             "refer": self.refer,
+            "redirect": True,
             "admit": {"allow": [], "per_minute": 0, "retry_after": 1},
             "rtp_timeout": self.rtp_timeout,
             "user_agent": "Omnigate simulator",
@@ -147,12 +149,14 @@ class Leg:
     async def say(self, pcm: bytes) -> None:
         """Speak; returns when all was said, or the call is over."""
         for start in range(0, len(pcm), wire.RATE):
+            self._line.play(self.number, pcm[start : start + wire.RATE])
+            for _ in range(_LATE):  # packets that were on their way do not know of it yet
+                await self._packet()
+                if self._waiting:
+                    break
             while self._waiting > AHEAD and not self.ended.is_set():
                 await self._packet()
-            self._waiting += -(-len(pcm[start : start + wire.RATE]) // wire.FRAME)
-            self._line.play(self.number, pcm[start : start + wire.RATE])
-        await self._packet()
-        while self._waiting > 0 and not self.ended.is_set():
+        while self._waiting and not self.ended.is_set():
             await self._packet()
 
     async def _packet(self) -> None:
@@ -223,7 +227,6 @@ class Line:
         self._incoming, self.keep_sound = incoming, keep_sound
         self.registrations: list[dict[str, Any]] = []
         self.legs: dict[int, Leg] = {}
-        self._dialing, self._dialed = asyncio.Lock(), 0
 
     async def __aenter__(self) -> Self:
         """Start it; raises `LineFault`."""
@@ -254,10 +257,18 @@ class Line:
 
     async def dial(self, uri: str, headers: dict[str, str] | None = None) -> Leg:
         """Call somebody; raises `LineFault` when no INVITE could be sent."""
-        async with self._dialing:
-            call_id = f"{random.getrandbits(96):x}"
-            await self.ask("dial", line="", uri=uri, sip_call_id=call_id, headers=headers or {})
-            return self.legs[self._dialed]
+        dialled: list[Leg] = []
+
+        def numbered(call: int) -> None:
+            self.legs[call] = Leg(self, call)
+            dialled.append(self.legs[call])
+
+        call_id = f"{random.getrandbits(96):x}"
+        try:
+            await self._process.dial(numbered, line="", uri=uri, sip_call_id=call_id, headers=headers or {})
+        except CommandFailed as exc:
+            raise LineFault(str(exc)) from exc
+        return dialled[0]
 
     async def ask(self, command: str, call: int = 0, **content: Any) -> None:
         """Let the child do something; raises `LineFault`."""
@@ -275,8 +286,6 @@ class Line:
         match event["ev"]:
             case "registration":
                 self.registrations.append(event)
-            case "dialing":
-                self.legs[call], self._dialed = Leg(self, call), call
             case "incoming":
                 self.legs[call] = Leg(self, call)
                 self._incoming(self.legs[call])

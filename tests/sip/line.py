@@ -123,7 +123,7 @@ class Line:
         except TimeoutError:
             raise AssertionError(f"no {what}; told: {[one['method'] for one in self.events]}") from None
 
-    async def ask(self, method: str, **params: Any) -> dict[str, Any]:
+    async def ask(self, method: str, /, **params: Any) -> dict[str, Any]:
         """Ask as a core does; raises `RpcError` or `SendError`."""
         made = rpc.parse_params(msgspec.Raw(msgspec.json.encode({"channel": self.channel, **params})), REQUESTS[method])
         return await self.connector.perform(method, made)

@@ -152,6 +152,11 @@ class Call(pj.Call):  # type: ignore[misc] # pjsua2 has no types
             prm.statusCode = pj.PJSIP_SC_DECLINE
 
     @guarded
+    def onCallRedirected(self, prm: Any) -> int:  # noqa: N802
+        """Call whom a 3xx names only where that is wished: it lets the other side choose whom we call."""
+        return int(pj.PJSIP_REDIRECT_ACCEPT if self.room.redirect else pj.PJSIP_REDIRECT_STOP)
+
+    @guarded
     def onCallTransferStatus(self, prm: Any) -> None:  # noqa: N802
         """Tell how a transfer of ours goes (NOTIFY, RFC 3515)."""
         self.room.link.tell("transfer", self.number, code=prm.statusCode, final=prm.finalNotify)

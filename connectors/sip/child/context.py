@@ -19,12 +19,13 @@ class Room:
         calls: number → call (`call.Call`), of calls that are not over.
         taps: free ports.
         refer: whether a caller may transfer us.
+        redirect: whether whom we call may send us to somebody else (302).
         most: calls that this process takes.
     """
 
-    def __init__(self, link: Link, *, index: int, most: int, refer: bool) -> None:
+    def __init__(self, link: Link, *, index: int, most: int, refer: bool, redirect: bool = False) -> None:
         """Begin without calls."""
-        self.link, self.most, self.refer = link, most, refer
+        self.link, self.most, self.refer, self.redirect = link, most, refer, redirect
         self.calls: dict[int, Any] = {}
         self.taps: list[Tap] = []
         self.ports: list[Tap] = []

@@ -84,9 +84,9 @@ def start(config: dict[str, Any], room: Room) -> Endpoint:
 def _keep_all_sound(media: Any) -> None:
     """Let the jitter buffer wait longer, but throw nothing away to catch up again.
 
-    By default PJSIP discards frames, 10 ms at a time, once it has more than jitter asks for, as two people talking would
-    notice the delay. Here a recorder and a recogniser listen: what is discarded would be missing. With both cores of a
-    machine busy, the default lost a frame or more in every few seconds. `jbMax` bounds the delay.
+    By default PJSIP discards frames, 10 ms at a time, once it has more than jitter asks for, as two people talking
+    would notice the delay. Here a recorder and a recogniser listen: what is discarded would be missing. With both cores
+    of a machine busy, the default lost a frame or more in every few seconds. `jbMax` bounds the delay.
     """
     media.jbInit, media.jbMinPre, media.jbMaxPre, media.jbMax = _JITTER_MS
     # SWIG knows pjmedia_jb_discard_algo only as a pointer to a copy; 0 is PJMEDIA_JB_DISCARD_NONE

@@ -36,7 +36,8 @@ def main(fd: int) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
     link = Link(socket.socket(fileno=fd))
     config = link.first()
-    room = Room(link, index=config["index"], most=config["calls"], refer=config["refer"])
+    may = {"refer": config["refer"], "redirect": config.get("redirect", False)}
+    room = Room(link, index=config["index"], most=config["calls"], **may)
     try:
         child = _Child(config, room)
     except (pj.Error, RuntimeError, OSError) as exc:
