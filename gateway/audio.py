@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
 import wave
 from collections.abc import AsyncGenerator, AsyncIterable
 from functools import cache
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from connectors.audio import AudioError, Format
+from gateway.blob_reading import memory_file
 
 AT_ONCE = 2
 """Recordings that are being encoded at the same time."""
@@ -68,16 +68,7 @@ def _has_av() -> bool:
 
 def _file(source: Path | bytes) -> BinaryIO:
     """Open a path; bytes become a file in memory, so that nothing of a sealed blob gets to the disk."""
-    if isinstance(source, Path):
-        return source.open("rb")
-    file = os.fdopen(os.memfd_create("sound", os.MFD_CLOEXEC), "w+b")
-    try:
-        file.write(source)
-        file.seek(0)
-    except BaseException:
-        file.close()
-        raise
-    return file
+    return source.open("rb") if isinstance(source, Path) else memory_file([source])
 
 
 def _plain(source: Path | bytes, rate: int, max_secs: float) -> bytes:

@@ -108,13 +108,15 @@ class BlobStore(Blobs):
         except FileNotFoundError:
             raise KeyError(ref) from None
 
-    async def open(self, ref: str) -> BinaryIO:
-        """Open it as a file of the system, for what is too large to read at once; raises `KeyError`."""
-        path = self._path(ref)
+    async def as_file(self, ref: str) -> BinaryIO:
+        """Open it as a file of the system, for other processes; raises as `get`. What is sealed is in memory then."""
+        file = await self.open(ref)
         try:
-            return await _in_thread(lambda: path.open("rb"))
-        except FileNotFoundError:
-            raise KeyError(ref) from None
+            return await _in_thread(file.as_file)
+        except SealBroken as exc:
+            raise Unreadable(ref, str(exc)) from exc
+        finally:
+            file.close()
 
     @override
     async def exists(self, ref: str) -> bool:
