@@ -18,4 +18,4 @@ class RecordingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     days: Annotated[int, Meta(ge=0)] = 0
     format: Literal["wav", "mp3", "opus"] = "wav"
-    max_secs: Annotated[float, Meta(gt=0, le=86_400)] = 14_400.0
+    max_secs: Annotated[float, Meta(gt=0, le=86_400)] = 21_600.0
