@@ -109,9 +109,18 @@ def target(config: SipConfig, to: str) -> tuple[str, str]:
         raise ValueError("`to` is no SIP or tel URI and no number")
     user = digits.replace("#", "%23")
     if line:
-        return line, f"sip:{user}@{domain(lines[line])}"
-    proxy = sip_uri.parse(config.outbound_proxy or "")
-    if proxy is None:
+        own = lines[line].domain
+        return line, f"sip:{user}@{own}" if own else _at(user, lines[line].uri)
+    if config.outbound_proxy is None:
         raise ValueError("`to` is a number, and the channel has neither `registrar` nor `outbound_proxy`")
-    port = f":{proxy.port}" if proxy.port else ""
-    return "", f"sip:{user}@{proxy.host}{port}"
+    return "", _at(user, config.outbound_proxy)
+
+
+def _at(user: str, server: str) -> str:
+    """Address somebody at a server, with its port and transport."""
+    found = sip_uri.parse(server)
+    if found is None:
+        raise ValueError(f"{server!r} is no SIP URI")
+    port = f":{found.port}" if found.port else ""
+    transport = f";transport={found.params['transport']}" if "transport" in found.params else ""
+    return f"{found.scheme}:{user}@{found.host}{port}{transport}"

@@ -21,6 +21,8 @@ ANSWER_SECS = 5.0
 """How long the child may take to carry out a command; it is busy for milliseconds."""
 START_SECS = 20.0
 BEAT_SECS = 3.0
+HANG_SECS = 15.0
+"""A child that answers nothing for so long is killed; a machine that is very busy is not that busy."""
 END_SECS = 5.0
 """How long the child may take to end in its own way: it hangs up and unregisters."""
 AGAIN_SECS = (0.2, 30.0)
@@ -194,7 +196,7 @@ class Process:
             report(None)
             while True:
                 await asyncio.sleep(BEAT_SECS)
-                await self.ask("ping", secs=START_SECS)
+                await self.ask("ping", secs=HANG_SECS)
         except (TimeoutError, CommandFailed):
             if not self._gone.is_set():
                 self._log.error("sip_process_stuck", index=self.index)

@@ -150,11 +150,18 @@ def _data(event: Event) -> dict[str, Any]:
 
 @asynccontextmanager
 async def running(
-    folder: Path, *, speech: Speech | None = None, processes: int = 1, line: Line | None = None, **options: Any
+    folder: Path,
+    *,
+    speech: Speech | None = None,
+    processes: int = 1,
+    line: Line | None = None,
+    primary: bool = True,
+    **options: Any,
 ) -> AsyncIterator[Line]:
     """Run a channel with `options`; `line` continues with what an earlier one knew (its folder is the same)."""
     line = line or Line(folder)
     config = msgspec.convert({"listen": f"127.0.0.1:{line.port}", "rtp_ports": [30_000, 39_999], **options}, SipConfig)
+    folder.mkdir(exist_ok=True)
     store = EmbeddedDeduplicator(folder / "dedup.db")
     await store.open()
     try:
@@ -170,13 +177,15 @@ async def running(
                 publish=line.publish,
                 hint=line.hint,
                 speech=speech or Deaf(),
+                primary=primary,
                 audio=Waves(),
             )
             line.connector = SipChannel(config, context, now=lambda: datetime.now(UTC))
             async with asyncio.TaskGroup() as group:
                 task = group.create_task(line.connector.run(line.sink))
                 await line.wait(
-                    lambda: task.done() or (line.up() and len(line.pids()) == processes), "telephony process"
+                    lambda: task.done() or not processes or (line.up() and len(line.pids()) == processes),
+                    "telephony process",
                 )
                 if task.done():
                     await task

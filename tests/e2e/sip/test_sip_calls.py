@@ -113,12 +113,14 @@ async def test_keys_come_by_rtp_and_by_info(exchange: Exchange, make_sipp: MakeS
 
 
 def test_callers_hold_offer_late_try_to_transfer_us_and_vanish(exchange: Exchange, make_sipp: MakeSipp) -> None:
-    chosen = (scenarios.HOLD, scenarios.DELAYED_OFFER, scenarios.REFER_ATTACK, scenarios.VANISH)
     said = sound.encode_ulaw(sound.sweep(4.0))
-    callers = [make_sipp(one, speech=said).start(exchange.port, pause_ms=1000) for one in chosen]
-    for caller in callers:
-        outcome = caller.wait()
-        assert outcome.code == 0, outcome.log
+    callers: list[Sipp] = []
+    for pair in ((scenarios.HOLD, scenarios.DELAYED_OFFER), (scenarios.REFER_ATTACK, scenarios.VANISH)):
+        calling = [make_sipp(one, speech=said).start(exchange.port, pause_ms=1000) for one in pair]
+        callers += calling
+        for caller in calling:
+            outcome = caller.wait()
+            assert outcome.code == 0, outcome.log
     holding, late, attacking, vanished = (exchange.of(caller.port) for caller in callers)
     assert exchange.wait("call.held", holding)["by"] == "remote"
     assert exchange.wait("call.resumed", holding)["by"] == "remote"
@@ -146,7 +148,7 @@ async def test_the_whole_way_costs_no_word(exchange: Exchange) -> None:
         for name in voice.SPOKEN:
             group.create_task(one(phone, name))
     for name in voice.SPOKEN:
-        offered = [call for call in exchange.told("call.offered") if call["headers"].get("X-Sample") == name]
+        offered = [call for call in exchange.told("call.offered") if call.get("headers", {}).get("X-Sample") == name]
         through[name] = exchange.words(offered[0]["call_id"])
     vosk.SetLogLevel(-1)
     model = vosk.Model(str(voice.MODEL))
