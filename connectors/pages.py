@@ -45,6 +45,16 @@ class Visited(Protocol):
 
 
 @runtime_checkable
+class Calling(Protocol):
+    """A connector with telephone calls, which are counted (`gateway_active_calls`)."""
+
+    @property
+    def active_calls(self) -> int:
+        """How many are not over, in this process."""
+        ...
+
+
+@runtime_checkable
 class Draining(Protocol):
     """A connector with conversations that cannot go to another node, such as telephone calls."""
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import structlog
 
-from connectors.pages import Visited
+from connectors.pages import Calling, Visited
 from gateway import logs, telemetry
 from gateway.channels import Channels
 from gateway.control import Control
@@ -207,10 +207,11 @@ class App:
             telemetry.BROKER_UP.set(self.core.broker.ready)
             telemetry.DEDUP_UP.set(self.core.pipeline.dedup_ok)
             for running in self.channels.all():
-                if isinstance(running.connector, Visited):
-                    telemetry.CHAT_SESSIONS.labels(running.channel.id, running.channel.kind).set(
-                        running.connector.visitors
-                    )
+                connector, labels = running.connector, (running.channel.id, running.channel.kind)
+                if isinstance(connector, Visited):
+                    telemetry.CHAT_SESSIONS.labels(*labels).set(connector.visitors)
+                if isinstance(connector, Calling):
+                    telemetry.ACTIVE_CALLS.labels(*labels).set(connector.active_calls)
             await asyncio.sleep(GAUGE_SECS)
 
 

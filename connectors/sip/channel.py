@@ -62,15 +62,17 @@ class SipChannel:
     async def run(self, sink: Sink) -> None:
         """Take calls until cancelled; those that go on then are hung up.
 
-        Only one process of a node does; the others wait.
+        Only one process of a node does; the others wait. Without pjsua2 the channel is down, and says so once.
 
         Raises:
-            Misconfigured: pjsua2 is not installed, or an address or certificate cannot be used.
+            Misconfigured: an address or a certificate cannot be used.
         """
         if not self._context.primary:
             await asyncio.Event().wait()
         if find_spec("pjsua2") is None:
-            raise Misconfigured(INSTALL)
+            self._context.log.error("pjsua2_missing", hint=INSTALL)
+            self._context.report("sip", INSTALL, down=True)
+            await asyncio.Event().wait()
         journal = Journal(self._context.data_dir / "sip", self._context.channel.id)
         try:
             await journal.open()
@@ -133,6 +135,11 @@ class SipChannel:
         self._context.log.warning("calls_cut_off", calls=len(board.all()))
         board.end_all("gateway_stopped", "hang up")
         await board.empty(LAST_SECS)
+
+    @property
+    def active_calls(self) -> int:
+        """See `Calling`."""
+        return 0 if self._board is None else len(self._board.all())
 
     async def send(self, message: Outbound) -> Sent:
         """Refuse: a telephone line takes no messages; `call.play` says something."""
