@@ -37,6 +37,8 @@ Source = Path | bytes | BinaryIO
 def decode(source: Source, rate: int, *, channel: int | None = None, max_secs: float = MAX_SECS) -> Iterator[bytes]:
     """Decode the first audio stream of a file, piece by piece; memory does not grow with its length.
 
+    A file that is damaged or was cut off gives what is good in it.
+
     Args:
         source: path, content, or a file object that can seek.
         rate: samples per second of what is returned.
@@ -51,12 +53,16 @@ def decode(source: Source, rate: int, *, channel: int | None = None, max_secs: f
     """
     limit = int(max_secs * rate) * BYTES
     taken = 0
-    for piece in _pieces(source, rate, channel, max_secs):
-        taken += len(piece)
-        if taken > limit:
-            raise Unreadable(f"longer than {max_secs:g} s", "too_long")
-        if piece:
-            yield piece
+    try:
+        for piece in _pieces(source, rate, channel, max_secs):
+            taken += len(piece)
+            if taken > limit:
+                raise Unreadable(f"longer than {max_secs:g} s", "too_long")
+            if piece:
+                yield piece
+    except Unreadable as exc:
+        if not taken or exc.code != "unreadable":
+            raise
     if not taken:
         raise Unreadable("there is no sound in it", "no_audio")
 
@@ -92,8 +98,18 @@ def _ffmpeg(file: BinaryIO, rate: int, channel: int | None, max_secs: float) -> 
             raise Unreadable(f"it has no channel {channel}", "no_audio")
         layout = "mono" if channel is None or channels == 1 else stream.codec_context.layout.name
         resampler = Resampler(rate, layout=layout, plane=channel if layout != "mono" else None)
-        for frame in container.decode(stream):
-            yield resampler.take(frame)
+        good, fault = False, None
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.InvalidDataError as exc:
+                fault = exc
+                continue
+            for frame in frames:
+                good = True
+                yield resampler.take(frame)
+        if fault is not None and not good:
+            raise fault
         yield resampler.take(None)
 
 

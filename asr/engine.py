@@ -84,7 +84,7 @@ class Recogniser:
 
     def partial(self) -> Segment | None:
         """Return what is heard so far of the utterance, if that is news."""
-        text = _text(json.loads(self._inner.PartialResult())["partial"])
+        text = _text(json.loads(self._inner.PartialResult()).get("partial", ""))  # absent before any sound
         if not text or text == self._shown:
             return None
         self._shown = text

@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 ROOM = 0.8
 """Of a core: what live sessions of one worker may need together."""
+GUESS = 0.25
+"""Real-time factor of a model that nobody has measured yet; that of a middling one."""
 HANG_SECS = 30.0
 """A worker that has sound and says nothing for so long is killed; one that starts or loads a model has `LOAD_SECS`."""
 LOAD_SECS = 180.0
@@ -85,7 +87,7 @@ class Pool:
         self._numbers = count(1)
         total = (workers or _cores()) if named else 0
         preloaded = self._present if preload else list
-        self.workers = [WorkerProcess(number, preloaded) for number in range(total)]
+        self.workers = [WorkerProcess(number, preloaded, self._guess) for number in range(total)]
         self._idle = asyncio.Semaphore(total)
         self._missed = 0
 
@@ -184,6 +186,11 @@ class Pool:
         except MissingModel:
             return 0
         return sum(_places(worker, path) for worker in self.workers if worker.ready)
+
+    def _guess(self, path: str) -> float:
+        """Return what other workers measured for a model."""
+        known = [worker.factors[path] for worker in self.workers if path in worker.factors]
+        return max(known, default=GUESS)
 
     def _present(self) -> list[str]:
         found = []

@@ -21,8 +21,6 @@ log = structlog.get_logger(__name__)
 FIRST_SECS, MOST_SECS, STABLE_SECS = 0.2, 30.0, 30.0
 """Back-off of restarts; after `STABLE_SECS` of life it starts anew."""
 AT_ONCE = 256  # packets taken in one go: other tasks get their turn
-GUESS = 0.25
-"""Real-time factor of a model that nobody has measured yet; that of a middling one."""
 HALF_LIFE_SECS = 30.0  # of sound, until a measured factor has mostly replaced the one before
 BROKEN_SECS = 60.0
 """How long a model is left alone that could not be loaded, or that workers died of `FATAL` times in a row."""
@@ -42,9 +40,9 @@ class WorkerProcess:
         restarts: how often it had to be started again.
     """
 
-    def __init__(self, number: int, preload: Callable[[], list[str]]) -> None:
-        """Name it; it loads the models of `preload` whenever it starts."""
-        self._number, self._preload = number, preload
+    def __init__(self, number: int, preload: Callable[[], list[str]], guess: Callable[[str], float]) -> None:
+        """Name it; it loads the models of `preload` whenever it starts, and asks `guess` how long one takes."""
+        self._number, self._preload, self._guess = number, preload, guess
         self._sock: socket.socket | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._out: deque[bytes] = deque()
@@ -78,7 +76,8 @@ class WorkerProcess:
 
     def factor(self, path: str) -> float:
         """Return the real-time factor of a model."""
-        return self.factors.get(path, GUESS)
+        known = self.factors.get(path)
+        return self._guess(path) if known is None else known
 
     async def run(self) -> None:
         """Keep the process alive until cancelled."""

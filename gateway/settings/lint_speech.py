@@ -23,8 +23,8 @@ def lint_speech(settings: Settings) -> Iterator[Finding]:
         except MissingModel as exc:
             yield Finding(path=f"asr.models.{language}", message=str(exc), fatal=False)
     for channel in settings.channels.values():
-        language = channel.options.language
-        if language and language not in named and channel.options.enabled:
-            words = f"no model is configured for {language!r}"
-            hint = f'[asr] models = {{ {language} = "…" }}; `omnigate models list` names some'
+        spoken = channel.options.language
+        if spoken and spoken not in named and channel.options.enabled:
+            words = f"no model is configured for {spoken!r}"
+            hint = f'[asr] models = {{ {spoken} = "…" }}; `omnigate models list` names some'
             yield Finding(path=f"channels.{channel.id}.language", message=words, hint=hint, fatal=False)

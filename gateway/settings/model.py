@@ -159,7 +159,8 @@ class AsrSection(Section, frozen=True, kw_only=True):
         workers: processes that recognise; 0 is one per core.
         max_sessions: voices recognised live at once; 0 goes by how long the models take. Beyond it calls are recorded
             and transcribed later.
-        preload: every worker loads all models at start, instead of when the first voice needs one.
+        preload: every worker loads all models at start, so that nobody waits for one; otherwise when it first needs
+            one. Each worker has its own copy in memory: some hundred megabytes of a small model, gigabytes of a big one.
         buffer_secs: how far a recogniser may be behind a live voice; what is said then is not recognised.
         missed_secs: a live voice of which so much was not recognised is given up, and its recording transcribed later.
         final_secs: how long the last words may take when somebody has hung up.
@@ -173,7 +174,7 @@ class AsrSection(Section, frozen=True, kw_only=True):
     models: dict[str, str] = {}
     workers: Annotated[int, Meta(ge=0, le=256)] = 0
     max_sessions: Annotated[int, Meta(ge=0)] = 0
-    preload: bool = False
+    preload: bool = True
     buffer_secs: Seconds = 5.0
     missed_secs: Seconds = 5.0
     final_secs: Seconds = 3.0

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -145,7 +144,7 @@ async def test_a_voice_note_whose_recogniser_was_killed_is_transcribed_by_the_ne
 
 
 async def test_without_its_model_a_voice_note_arrives_and_waits_for_it(
-    start: Callable[..., GatewayProcess], tmp_path: Path
+    start: Callable[..., GatewayProcess],
 ) -> None:
     gateway = start(asr='models = { en = "vosk-tiny-en" }')
     assert await asyncio.to_thread(gateway.post_update, note(1)) == 200

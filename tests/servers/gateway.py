@@ -52,7 +52,7 @@ class GatewayProcess:
             queues: names and binding keys, declared by the gateway.
             channels: TOML of further channels.
             telegram: further options of the channel `tg`, as TOML lines.
-            sections: further lines of the sections `gateway`, `http`, `admin`, `broker`, `dedup`, `log` and `asr`, as TOML.
+            sections: further lines of `gateway`, `http`, `admin`, `broker`, `dedup`, `log` and `asr`, as TOML.
             env: further environment.
         """
         self.folder = folder
