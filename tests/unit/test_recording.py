@@ -226,6 +226,26 @@ async def test_an_event_that_is_not_durable_is_told_again_by_the_next_process(tm
     assert (second.meta, second.complete, second.started_at) == (META, True, STARTED)
 
 
+async def test_a_recording_whose_slip_cannot_be_written_is_told_by_the_next_process_all_the_same(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path) as it:
+        it.durable = False
+        recorder = it.shelf.begin("c1.1", meta=META, started_at=STARTED)
+        feed(recorder, noise(8000, 1), noise(8000, 2))
+        await until((it.folder / "c1.1.json").exists)
+        (it.folder / "c1.1.json.new").mkdir()  # in the way
+        it.shelf.end(recorder)
+        first = await it.next()
+        await until(lambda: "c1.1" in it.shelf._later)
+        (it.folder / "c1.1.json.new").rmdir()
+
+    async with bench(tmp_path) as it:
+        second = await it.next()
+        await it.emptied()
+    assert first.media.sha256 == second.media.sha256
+
+
 @pytest.mark.parametrize("seal", [None, SEAL], ids=["plain", "sealed"])
 async def test_what_ended_and_was_not_stored_is_stored_by_the_next_process(tmp_path: Path, seal: Seal | None) -> None:
     left, right = noise(8000, 1), noise(8000, 2)
@@ -311,6 +331,24 @@ async def test_kill_9_takes_nothing_of_what_is_written(tmp_path: Path, form: str
     assert right[::BLOCK].byteswap().tolist() == blocks.tolist()
     assert len(blocks) >= 300
     assert (stored.complete, stored.meta) == (False, META)
+
+
+async def test_what_ended_can_be_waited_for(tmp_path: Path) -> None:
+    async with bench(tmp_path) as it:
+        recorder = it.shelf.begin("c1.1", meta=META, started_at=STARTED)
+        feed(recorder, noise(8000, 1), noise(8000, 1))
+        assert not await it.shelf.settled(0.1)
+        it.shelf.end(recorder)
+
+        assert await it.shelf.settled(30)
+        assert len(it.told) == 1
+        it.durable = False
+        recorder = it.shelf.begin("c1.2", meta=META, started_at=STARTED)
+        feed(recorder, noise(8000, 1), noise(8000, 1))
+        it.shelf.end(recorder)
+
+        assert await it.shelf.settled(30)  # what cannot be told now is not waited for
+        assert len(it.told) == 2
 
 
 async def test_a_plain_recording_can_be_played_while_it_goes_on(tmp_path: Path) -> None:
