@@ -136,7 +136,9 @@ class Taping:
             "number": meta.number,
             "started_at": stored.started_at,
             "complete": stored.complete,
+            "missed_ms": stored.missed_ms or None,
             "keep_until": stored.keep_until,
+            "remark": stored.remark,
         }
         return self._decoded(meta, _METHODS[meta.kind], fields)
 

@@ -174,6 +174,7 @@ async def test_a_full_disk_costs_sound_and_no_call(telephony: Callable[..., Tele
     _, file = await asyncio.to_thread(fetch, ready["media"]["url"])
 
     assert ready["complete"] is False
+    assert ready["missed_ms"] > 0
     assert (ended["reason"], ended["by"]) == ("completed", "remote")
     found = sound.match(VOICE, heard(file))
     assert sum(one.likeness > 0.99 for one in found[:8]) >= 7

@@ -226,7 +226,7 @@ async def test_an_event_that_is_not_durable_is_told_again_by_the_next_process(tm
     assert (second.meta, second.complete, second.started_at) == (META, True, STARTED)
 
 
-async def test_a_recording_whose_slip_cannot_be_written_is_told_by_the_next_process_all_the_same(
+async def test_a_recording_whose_slip_cannot_be_written_is_told_all_the_same(
     tmp_path: Path,
 ) -> None:
     async with bench(tmp_path) as it:
