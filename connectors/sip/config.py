@@ -163,6 +163,7 @@ class SipConfig(ChannelConfig, frozen=True, kw_only=True):
         if find_spec("pjsua2") is None:
             yield Remark("kind", "needs pjsua2, which is not installed: no call will be taken", INSTALL)
         yield from prompts.remarks(self.prompts)
+        yield from self.recording.remarks()
         host, _ = split_listen(self.listen)
         if not self.allow and (host in ANYWHERE or not ip_address(host).is_loopback):
             hint = "name the addresses of your trunk or PBX; scanners call every SIP port of the internet"

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from connectors.recording import shelf
+from connectors.recording import config, shelf
 from connectors.recording.config import RecordingConfig
 from connectors.recording.recorder import Recorder
 from connectors.recording.shelf import Shelf, Stored
@@ -279,7 +279,7 @@ import asyncio, os, sys, time
 from datetime import datetime, UTC
 from pathlib import Path
 import aiohttp
-from connectors.recording import shelf
+from connectors.recording import config, shelf
 from connectors.recording.config import RecordingConfig
 from connectors.recording.shelf import Shelf
 from connectors.recording.tape import Tape, create
@@ -621,3 +621,12 @@ def test_a_wav_header_never_counts_beyond_32_bits() -> None:
     assert len(header(frames * FRAME, 48_000)) == HEADER
     with pytest.raises(struct.error):
         header((frames + 10) * FRAME, 48_000)
+
+
+def test_a_format_that_cannot_be_made_is_noticed_by_a_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(RecordingConfig(format="opus").remarks()) == []
+    monkeypatch.setattr(config, "find_spec", lambda _: None)
+
+    (found,) = RecordingConfig(format="opus").remarks()
+    assert (found.path, found.hint) == ("recording.format", "install omnigate[asr]")
+    assert list(RecordingConfig().remarks()) == []
