@@ -28,7 +28,7 @@ MAX_SECS = 14_400.0
 _SILK = (
     b"#!SILK_V3",
     b"\x02#!SILK_V3",
-)  # https://datatracker.ietf.org/doc/html/draft-vos-silk-01, and WeChat's variant
+)  # WeChat and QQ put a byte before it
 _SILK_RATES = (8_000, 12_000, 16_000, 24_000, 32_000, 44_100, 48_000)
 _PIECES = 16  # that a decoder thread may be ahead
 Source = Path | bytes | BinaryIO
@@ -36,6 +36,8 @@ Source = Path | bytes | BinaryIO
 
 def decode(source: Source, rate: int, *, channel: int | None = None, max_secs: float = MAX_SECS) -> Iterator[bytes]:
     """Decode the first audio stream of a file, piece by piece; memory does not grow with its length.
+
+    A file that is damaged or was cut off gives what is good in it.
 
     Args:
         source: path, content, or a file object that can seek.
@@ -51,12 +53,16 @@ def decode(source: Source, rate: int, *, channel: int | None = None, max_secs: f
     """
     limit = int(max_secs * rate) * BYTES
     taken = 0
-    for piece in _pieces(source, rate, channel, max_secs):
-        taken += len(piece)
-        if taken > limit:
-            raise Unreadable(f"longer than {max_secs:g} s", "too_long")
-        if piece:
-            yield piece
+    try:
+        for piece in _pieces(source, rate, channel, max_secs):
+            taken += len(piece)
+            if taken > limit:
+                raise Unreadable(f"longer than {max_secs:g} s", "too_long")
+            if piece:
+                yield piece
+    except Unreadable as exc:
+        if not taken or exc.code != "unreadable":
+            raise
     if not taken:
         raise Unreadable("there is no sound in it", "no_audio")
 
@@ -81,7 +87,7 @@ def _pieces(source: Source, rate: int, channel: int | None, max_secs: float) -> 
 
 
 def _ffmpeg(file: BinaryIO, rate: int, channel: int | None, max_secs: float) -> Iterator[bytes]:
-    with av.open(file, options={"format_whitelist": FORMATS}, metadata_errors="replace") as container:
+    with av.open(file, "r", options={"format_whitelist": FORMATS}, metadata_errors="replace") as container:
         if not container.streams.audio:
             raise Unreadable("there is no sound in it", "no_audio")
         stream = container.streams.audio[0]
@@ -92,8 +98,18 @@ def _ffmpeg(file: BinaryIO, rate: int, channel: int | None, max_secs: float) -> 
             raise Unreadable(f"it has no channel {channel}", "no_audio")
         layout = "mono" if channel is None or channels == 1 else stream.codec_context.layout.name
         resampler = Resampler(rate, layout=layout, plane=channel if layout != "mono" else None)
-        for frame in container.decode(stream):
-            yield resampler.take(frame)
+        good, fault = False, None
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.InvalidDataError as exc:
+                fault = exc
+                continue
+            for frame in frames:
+                good = True
+                yield resampler.take(frame)
+        if fault is not None and not good:
+            raise fault
         yield resampler.take(None)
 
 

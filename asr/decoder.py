@@ -61,8 +61,7 @@ def main(argument: str) -> int:
 
 def _copy(source: BinaryIO, target: BinaryIO, task: Task) -> None:
     try:
-        for piece in decode(source, task.rate, channel=task.channel, max_secs=task.max_secs):
-            target.write(piece)
+        target.writelines(decode(source, task.rate, channel=task.channel, max_secs=task.max_secs))
         target.flush()
     except BrokenPipeError:  # nobody wants it any more
         os._exit(0)

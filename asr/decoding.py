@@ -7,14 +7,15 @@ a quarter of a second of one core per file, beside the decoding.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import BinaryIO
 
 import msgspec
 
-from asr.audio import MAX_SECS
+from asr.audio import BYTES, MAX_SECS
 from asr.decoder import Failure, Task
 from asr.errors import Unreadable
 
@@ -25,7 +26,7 @@ STALL_SECS = 120.0
 
 async def decode_apart(
     file: BinaryIO, rate: int, *, channel: int | None = None, max_secs: float = MAX_SECS
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes]:
     """Do what `asr.audio.decode` does, in another process; it reads no faster than its output is taken.
 
     Args:
@@ -37,7 +38,7 @@ async def decode_apart(
     Raises:
         Unreadable: by what is wrong with the file.
     """
-    file.seek(0)
+    os.lseek(file.fileno(), 0, os.SEEK_SET)
     task = msgspec.json.encode(Task(rate, max_secs, channel)).decode()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", "asr.decoder", task,
@@ -45,14 +46,17 @@ async def decode_apart(
     )  # fmt: skip
     if process.stdout is None or process.stderr is None:
         raise RuntimeError("a process without pipes")
+    odd = b""
     try:
         try:
             while True:
                 async with asyncio.timeout(STALL_SECS):
-                    piece = await process.stdout.read(PIECE_BYTES)
-                if not piece:
+                    piece = odd + await process.stdout.read(PIECE_BYTES)
+                whole = len(piece) // BYTES * BYTES  # a pipe does not know what a sample is
+                if not whole:
                     break
-                yield piece
+                odd = piece[whole:]
+                yield piece[:whole]
             words = await process.stderr.read()
         except TimeoutError:
             raise Unreadable(f"decoding made no progress for {STALL_SECS:g} s") from None

@@ -66,7 +66,7 @@ class Recogniser:
         self._convert = RateConverter(rate, fed) if fed != rate else None
         grammar = (json.dumps([*phrases, UNKNOWN]),) if phrases else ()
         self._inner: Any = vosk.KaldiRecognizer(engine.inner, fed, *grammar)
-        self._inner.SetWords(True)
+        self._inner.SetWords(enable_words=True)
         self._rate, self._taken = rate, 0
         self._begun = 0  # milliseconds: where the utterance begins at the earliest
         self._shown = ""
@@ -84,7 +84,7 @@ class Recogniser:
 
     def partial(self) -> Segment | None:
         """Return what is heard so far of the utterance, if that is news."""
-        text = _text(json.loads(self._inner.PartialResult())["partial"])
+        text = _text(json.loads(self._inner.PartialResult()).get("partial", ""))  # absent before any sound
         if not text or text == self._shown:
             return None
         self._shown = text

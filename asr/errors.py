@@ -12,9 +12,13 @@ class AsrError(OmniError):
 
 
 class Unavailable(AsrError):
-    """No recogniser now: all are busy, starting again, or this one died or fell behind. Another try may work."""
+    """No recogniser now: all are busy, or starting, or this one fell behind. Another try may work."""
 
     code, retryable = "speech_unavailable", True
+
+
+class Died(Unavailable):
+    """The recogniser died, or failed, while it listened: of what it heard, perhaps."""
 
 
 class MissingModel(AsrError):

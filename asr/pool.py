@@ -27,8 +27,10 @@ log = structlog.get_logger(__name__)
 
 ROOM = 0.8
 """Of a core: what live sessions of one worker may need together."""
+GUESS = 0.25
+"""Real-time factor of a model that nobody has measured yet; that of a middling one."""
 HANG_SECS = 30.0
-"""A worker that has sound and moves nothing for so long is killed; while it loads a model, `LOAD_SECS`."""
+"""A worker that has sound and says nothing for so long is killed; one that starts or loads a model has `LOAD_SECS`."""
 LOAD_SECS = 180.0
 LOOK_SECS = 1.0
 AHEAD = Limits(buffer_secs=2.0)
@@ -85,7 +87,7 @@ class Pool:
         self._numbers = count(1)
         total = (workers or _cores()) if named else 0
         preloaded = self._present if preload else list
-        self.workers = [WorkerProcess(number, preloaded) for number in range(total)]
+        self.workers = [WorkerProcess(number, preloaded, self._guess) for number in range(total)]
         self._idle = asyncio.Semaphore(total)
         self._missed = 0
 
@@ -185,6 +187,11 @@ class Pool:
             return 0
         return sum(_places(worker, path) for worker in self.workers if worker.ready)
 
+    def _guess(self, path: str) -> float:
+        """Return what other workers measured for a model."""
+        known = [worker.factors[path] for worker in self.workers if path in worker.factors]
+        return max(known, default=GUESS)
+
     def _present(self) -> list[str]:
         found = []
         for name in dict.fromkeys(self._named.values()):
@@ -207,9 +214,11 @@ class Pool:
     ) -> Session:
         number = next(self._numbers)
         order = wire.Open(number, path, rate, phrases, live)
-        session = Session(
-            worker, order, limits, on_missed=self._miss, on_end=lambda: worker.sessions.pop(number, None) and None
-        )
+
+        def ended() -> None:
+            worker.sessions.pop(number, None)
+
+        session = Session(worker, order, limits, on_missed=self._miss, on_end=ended)
         worker.sessions[number] = session
         return session
 
@@ -219,13 +228,15 @@ class Pool:
     async def _watch(self) -> None:
         """End workers that hang: their sessions would wait for ever."""
         loop = asyncio.get_running_loop()
+        since = [loop.time() for _ in self.workers]  # when each was last seen with nothing to do
         while True:
             await asyncio.sleep(LOOK_SECS)
             for number, worker in enumerate(self.workers):
-                patience = LOAD_SECS if worker.loading else HANG_SECS
-                busy = [one.moved_at for one in worker.sessions.values() if one.waiting]
-                if worker.ready and busy and loop.time() - max(busy) > patience:
-                    log.error("asr_worker_hangs", worker=number, secs=round(loop.time() - max(busy)))
+                if not worker.busy:
+                    since[number] = loop.time()
+                silent = loop.time() - max(since[number], worker.moved_at)
+                if silent > (HANG_SECS if worker.ready and not worker.loading else LOAD_SECS):
+                    log.error("asr_worker_hangs", worker=number, secs=round(silent))
                     worker.kill()
 
 

@@ -6,14 +6,14 @@ import asyncio
 import os
 import socket
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 
 import structlog
 
 from asr import wire
-from asr.errors import MissingModel, Unavailable
+from asr.errors import Died, MissingModel, Unavailable
 from asr.session import Session
 
 log = structlog.get_logger(__name__)
@@ -21,11 +21,10 @@ log = structlog.get_logger(__name__)
 FIRST_SECS, MOST_SECS, STABLE_SECS = 0.2, 30.0, 30.0
 """Back-off of restarts; after `STABLE_SECS` of life it starts anew."""
 AT_ONCE = 256  # packets taken in one go: other tasks get their turn
-GUESS = 0.25
-"""Real-time factor of a model that nobody has measured yet; that of a middling one."""
 HALF_LIFE_SECS = 30.0  # of sound, until a measured factor has mostly replaced the one before
 BROKEN_SECS = 60.0
-"""How long a model that a worker died of, or could not load, is left alone."""
+"""How long a model is left alone that could not be loaded, or that workers died of `FATAL` times in a row."""
+FATAL = 2
 _THREADS = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
@@ -34,24 +33,32 @@ class WorkerProcess:
 
     Attributes:
         ready: it takes sessions.
+        moved_at: when it last said something, or was started.
         sessions: by number; those that have not ended.
         factors: path of a model it has loaded → its real-time factor here.
         broken: path of a model → (until when, why).
         restarts: how often it had to be started again.
     """
 
-    def __init__(self, number: int, preload: Callable[[], list[str]]) -> None:
-        """Name it; it loads the models of `preload` whenever it starts."""
-        self._number, self._preload = number, preload
+    def __init__(self, number: int, preload: Callable[[], list[str]], guess: Callable[[str], float]) -> None:
+        """Name it; it loads the models of `preload` whenever it starts, and asks `guess` how long one takes."""
+        self._number, self._preload, self._guess = number, preload, guess
         self._sock: socket.socket | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._out: deque[bytes] = deque()
         self._loading: set[str] = set()
+        self._fatal: Counter[str] = Counter()  # path of a model → deaths in a row while it was loaded
         self.ready = False
+        self.moved_at = 0.0
         self.sessions: dict[int, Session] = {}
         self.factors: dict[str, float] = {}
         self.broken: dict[str, tuple[float, str]] = {}
         self.restarts = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether it should say something soon."""
+        return not self.ready or self.loading or any(session.waiting for session in self.sessions.values())
 
     @property
     def loading(self) -> bool:
@@ -69,7 +76,8 @@ class WorkerProcess:
 
     def factor(self, path: str) -> float:
         """Return the real-time factor of a model."""
-        return self.factors.get(path, GUESS)
+        known = self.factors.get(path)
+        return self._guess(path) if known is None else known
 
     async def run(self) -> None:
         """Keep the process alive until cancelled."""
@@ -79,13 +87,13 @@ class WorkerProcess:
                 started = loop.time()
                 reason = await self._life()
                 log.warning("asr_worker_died", worker=self._number, reason=reason, sessions=len(self.sessions))
-                self._lose(f"the recogniser died ({reason})")
+                self._lose(Died(f"the recogniser died ({reason})"))
                 self.restarts += 1
                 delay = FIRST_SECS if loop.time() - started > STABLE_SECS else delay
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, MOST_SECS)
         finally:
-            self._lose("the recogniser was told to end")
+            self._lose(Unavailable("the recognisers are told to end"))
 
     def kill(self) -> None:
         """End it; `run` starts the next."""
@@ -108,8 +116,8 @@ class WorkerProcess:
             return str(exc)
         finally:
             theirs.close()
-        ours.setblocking(False)
-        self._sock, self._process = ours, process
+        ours.setblocking(False)  # noqa: FBT003 -- the socket module's own
+        self._sock, self._process, self.moved_at = ours, process, loop.time()
         loop.add_reader(ours, self._readable)
         try:
             return await _last_words(process)
@@ -128,15 +136,17 @@ class WorkerProcess:
             self._sock.close()
             self._sock = None
 
-    def _lose(self, reason: str) -> None:
+    def _lose(self, error: Unavailable) -> None:
         until = asyncio.get_running_loop().time() + BROKEN_SECS
+        self._fatal.update(self._loading)
         for path in self._loading:
-            self.broken[path] = (until, f"a recogniser died while it loaded {path}")
+            if self._fatal[path] >= FATAL:
+                self.broken[path] = (until, f"recognisers die when they load {path}")
         self._loading.clear()
         self._out.clear()
         self.factors.clear()
         for session in list(self.sessions.values()):
-            session.end(Unavailable(reason))
+            session.end(error)
 
     # -- to the worker
 
@@ -192,6 +202,7 @@ class WorkerProcess:
             if not packet:
                 asyncio.get_running_loop().remove_reader(self._sock)
                 return
+            self.moved_at = asyncio.get_running_loop().time()
             self._take(wire.unpack_answer(packet))
 
     def _take(self, answer: wire.Answer) -> None:
@@ -208,6 +219,7 @@ class WorkerProcess:
                     log.error("asr_model_unusable", worker=self._number, model=path, reason=error)
                     return
                 self.broken.pop(path, None)
+                del self._fatal[path]
                 self.factors[path] = factor
                 log.info("asr_model_loaded", worker=self._number, model=path, factor=round(factor, 4))
             case wire.Heard(session=number, segment=segment):
@@ -221,7 +233,7 @@ class WorkerProcess:
                     session.end(self._why(session.order.path, error) if error else None)
 
     def _why(self, path: str, error: str) -> Unavailable | MissingModel:
-        return MissingModel(error) if path in self.broken else Unavailable(f"the recogniser failed: {error}")
+        return MissingModel(error) if path in self.broken else Died(f"the recogniser failed: {error}")
 
     def _progress(self, number: int, taken: int, busy: float) -> None:
         session = self.sessions.get(number)

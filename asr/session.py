@@ -68,7 +68,7 @@ class Session:
         self._gaps: tuple[list[float], list[float]] = (
             [],
             [],
-        )  # where, in sent milliseconds; how much was missed so far
+        )  # where (in what was sent), how much so far
         self._heard: deque[Segment] = deque()
         self._pending: Segment | None = None  # the last partial without its final
         self._news = asyncio.Event()
@@ -77,7 +77,6 @@ class Session:
         self._finished = self._ended = False
         self._error: AsrError | None = None
         self._cap: asyncio.TimerHandle | None = None
-        self.moved_at = asyncio.get_running_loop().time()  # when the worker last showed that it lives
         link.order(order)
 
     @property
@@ -156,7 +155,6 @@ class Session:
     def progress(self, taken: int) -> None:
         """Note that the worker has done so many bytes more."""
         self._done += taken
-        self.moved_at = asyncio.get_running_loop().time()
         self._room.set()
 
     def end(self, error: AsrError | None = None) -> None:
@@ -172,8 +170,6 @@ class Session:
         self._on_end()
 
     def _send(self, pcm: bytes) -> None:
-        if self._sent == self._done:
-            self.moved_at = asyncio.get_running_loop().time()
         self._sent += len(pcm)
         for start in range(0, len(pcm), wire.PIECE_BYTES):
             self._link.sound(self.order.session, pcm[start : start + wire.PIECE_BYTES])

@@ -110,12 +110,14 @@ def unpack_order(packet: bytes) -> Order | tuple[int, bytes]:
     """Decode in the worker; sound is (session, samples)."""
     if packet[:1] == SOUND:
         return HEAD.unpack_from(packet)[1], packet[HEAD.size :]
-    return _order(packet[1:])
+    order: Order = _order(packet[1:])
+    return order
 
 
 def unpack_answer(packet: bytes) -> Answer:
     """Decode in the parent."""
-    return _answer(packet[1:])
+    answer: Answer = _answer(packet[1:])
+    return answer
 
 
 def pair() -> tuple[socket.socket, socket.socket]:

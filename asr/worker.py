@@ -16,12 +16,12 @@ import sys
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 
 from asr import wire
 from asr.audio import BYTES
 from asr.engine import PARTIAL_SECS, Engine, Recogniser
-from asr.errors import AsrError
 from asr.models import read
 
 STEP_SECS = 0.2
@@ -217,11 +217,8 @@ def main(fd: int) -> None:
     """Serve the socket with this descriptor."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     os.nice(NICE)
-    with socket.socket(fileno=fd) as sock:
-        try:
-            Worker(sock).run()
-        except (AsrError, BrokenPipeError, ConnectionResetError):
-            pass
+    with socket.socket(fileno=fd) as sock, suppress(BrokenPipeError, ConnectionResetError):
+        Worker(sock).run()
     os._exit(0)  # a thread may be loading a model that nobody wants any more
 
 

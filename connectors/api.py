@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import aiohttp
 from msgspec import Meta, Struct
@@ -14,7 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from connectors.audio import Audio, NoAudio
 from connectors.capabilities import Capabilities as Capabilities  # noqa: PLC0414 -- part of this contract
 from connectors.feeds import NO_FEEDS, Feeds
-from connectors.report import Report, unheard
+from connectors.report import Report, unheard, unhinted, untold
 from connectors.sealing import Seal
 from connectors.speech import Deaf, Speech
 from connectors.stores import Blobs as Blobs  # noqa: PLC0414 -- part of this contract, as the next two
@@ -101,6 +101,8 @@ class ChannelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         send_attempts: tries before a message is given up.
         send_timeout_secs: how long one try may take.
         silence_secs: the channel is degraded when nothing was delivered for so long; 0 never.
+        transcribe: what is transcribed where `[asr] models` names any: ``voice`` notes, all ``audio``, or ``nothing``.
+        language: what is spoken, a key of `[asr] models`; the first of them if not given.
     """
 
     enabled: bool = True
@@ -120,6 +122,8 @@ class ChannelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     send_attempts: Positive = 5
     send_timeout_secs: Seconds = 20.0
     silence_secs: Annotated[float, Meta(ge=0)] = 0.0
+    transcribe: Literal["voice", "audio", "nothing"] = "voice"
+    language: str | None = None
 
     def remarks(self, *, shared: bool) -> Iterable[Remark]:
         """Say what is odd about options that are right one by one; asked at each load, so quick and without network.
@@ -141,15 +145,6 @@ class Fetched(Struct, frozen=True, kw_only=True):
     data: bytes
     mime: str | None = None
     name: str | None = None
-
-
-def unhinted(_: Event) -> None:
-    """Tell nobody: outside a gateway."""
-
-
-async def untold(_: Event) -> bool:
-    """Tell nobody: outside a gateway."""
-    return True
 
 
 class Context(Struct, frozen=True, kw_only=True):

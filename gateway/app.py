@@ -33,6 +33,7 @@ from gateway.settings.load import load
 from gateway.settings.model import Settings
 from gateway.settings.problems import SettingsError
 from gateway.settings.watch import watch
+from gateway.speech_service import SpeechService
 from gateway.supervisor import Supervisor
 from gateway.tuning import allow_files, calm_gc
 from gateway.web.admin import AdminServer
@@ -82,6 +83,8 @@ class App:
             self.core = core
             supervisor, channels_supervisor = Supervisor(group), Supervisor(group)
             self.channels = Channels(core, channels_supervisor, sends=self.primary)
+            if self.primary:
+                SpeechService(core).start(supervisor, self.channels)
             public = PublicServer(
                 self.settings.http,
                 self.channels.endpoints,
@@ -92,6 +95,7 @@ class App:
             supervisor.start("broker", core.broker.run, stage="broker")
             supervisor.start("pipeline", core.pipeline.run, stage="pipeline")
             supervisor.start("media-jobs", core.media.run, stage="media")
+            supervisor.start("speech-jobs", core.speech_jobs.run, stage="asr")
             supervisor.start("feeds", core.feeds.run, stage="feeds")
             admin = await self._start_primary(supervisor, public.address) if self.primary else None
             await self.channels.start(self.settings)

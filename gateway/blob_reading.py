@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import BinaryIO
 
 from connectors.sealing import HEAD, WHOLE, KeyMissing, Opened, Seal, SealBroken, is_sealed
 
@@ -67,9 +68,33 @@ class BlobFile:
         while (piece := await asyncio.to_thread(next, found, None)) is not None:
             yield piece
 
+    def as_file(self) -> BinaryIO:
+        """Make a file of the system with the same bytes; blocks.
+
+        Of what is sealed that is a file in memory (memfd_create(2)): nothing that is plain gets to the disk.
+
+        Raises:
+            SealBroken: a piece was changed.
+        """
+        if self._opened is None:
+            return os.fdopen(os.dup(self._fd), "rb")
+        return memory_file(self.read())
+
     def close(self) -> None:
         """Let go of it."""
         os.close(self._fd)
+
+
+def memory_file(pieces: Iterable[bytes]) -> BinaryIO:
+    """Write bytes into a file that has no name and never gets to the disk; it stands at its beginning."""
+    file = os.fdopen(os.memfd_create("sound", os.MFD_CLOEXEC), "w+b")
+    try:
+        file.writelines(pieces)
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def _opened(fd: int, seal: Seal | None, digest: str) -> Opened | None:

@@ -20,12 +20,13 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 from urllib.parse import urlencode
 
 from typing_extensions import override
 
 from connectors.api import Blobs
+from connectors.durable import sync_folder
 from connectors.errors import Busy
 from connectors.sealing import Seal, SealBroken
 from connectors.stores import PREFIX
@@ -107,6 +108,16 @@ class BlobStore(Blobs):
             return await _in_thread(lambda: BlobFile(path, self._seal))
         except FileNotFoundError:
             raise KeyError(ref) from None
+
+    async def as_file(self, ref: str) -> BinaryIO:
+        """Open it as a file of the system, for other processes; raises as `get`. What is sealed is in memory then."""
+        file = await self.open(ref)
+        try:
+            return await _in_thread(file.as_file)
+        except SealBroken as exc:
+            raise Unreadable(ref, str(exc)) from exc
+        finally:
+            file.close()
 
     @override
     async def exists(self, ref: str) -> bool:
@@ -208,8 +219,8 @@ class BlobStore(Blobs):
         path = self._folder / digest[:2] / digest
         if not path.parent.is_dir():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _sync(path.parent.parent)
-            _sync(path.parent.parent.parent)
+            sync_folder(path.parent.parent)
+            sync_folder(path.parent.parent.parent)
         return path
 
 
@@ -224,14 +235,6 @@ def _locked(folder: Path, how: int) -> Iterator[int]:
     try:
         fcntl.flock(fd, how)
         yield fd
-    finally:
-        os.close(fd)
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
     finally:
         os.close(fd)
 
@@ -257,7 +260,7 @@ def _load_key(path: Path) -> bytes:
     with suppress(FileExistsError):
         os.link(mine, path)
     mine.unlink()
-    _sync(path.parent)
+    sync_folder(path.parent)
     return _checked(path)
 
 

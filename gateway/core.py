@@ -13,11 +13,13 @@ import aiohttp
 import structlog
 
 from connectors.api import LinkMaker
+from connectors.audio import Audio
 from connectors.sealing import Seal
 from connectors.speech import Deaf, Speech
 from dedup.api import Deduplicator
 from dedup.embedded import EmbeddedDeduplicator
 from dedup.feeds import Feeds
+from gateway.audio import GatewayAudio
 from gateway.blob_keys import missing, remember, seal_of
 from gateway.blobs import BlobStore
 from gateway.broker.api import Broker
@@ -32,6 +34,7 @@ from gateway.pipeline import Pipeline
 from gateway.quarantine import Quarantine
 from gateway.retention import Retention
 from gateway.settings.model import DedupSection, Settings
+from gateway.speech_jobs import SpeechJobs
 from gateway.spool import Spool
 from gateway.web.media import media_link
 
@@ -57,8 +60,10 @@ class Core:
     seal: Seal | None
     blobs: BlobStore
     retention: Retention
+    audio: Audio
     link: LinkMaker
     media: MediaJobs
+    speech_jobs: SpeechJobs
     on_media_stored: StoredHook = staticmethod(nobody)
     speech: Speech = Deaf()
     http: aiohttp.ClientSession
@@ -78,13 +83,17 @@ def make_dedup(section: DedupSection, data_dir: Path) -> Deduplicator:
     return RedisDeduplicator(section.url, timeout=section.timeout_secs)
 
 
-def _seal(settings: Settings, data_dir: Path) -> Seal | None:
-    """Make ready to seal, and say which keys are missing: what they sealed is served as unreadable, all else works."""
-    seal = seal_of(settings.gateway.blob_key)
-    for name in missing(data_dir, seal):
+def _open_stores(core: Core, stack: AsyncExitStack) -> None:
+    """Open the blobs; where a key is missing, what it sealed is served as unreadable and all else works."""
+    core.seal = seal_of(core.settings.gateway.blob_key)
+    for name in missing(core.data_dir, core.seal):
         log.error("blob_key_missing", key=name, hint="add it to gateway.blob_key; omnigate check says more")
-    remember(data_dir, seal)
-    return seal
+    remember(core.data_dir, core.seal)
+    core.blobs = BlobStore(core.data_dir, seal=core.seal)
+    core.retention = Retention(core.data_dir / "retention.db", core.blobs)
+    core.retention.open()
+    stack.callback(core.retention.close)
+    core.audio = GatewayAudio()
 
 
 @asynccontextmanager
@@ -102,15 +111,14 @@ async def open_core(settings: Settings, *, worker: int) -> AsyncIterator[Core]:
         stack.callback(core.quarantine.close)
         core.journal = Journal(core.data_dir / "journal", worker=worker, keep_days=settings.gateway.journal_days)
         stack.callback(core.journal.close)
-        core.seal = _seal(settings, core.data_dir)
-        core.blobs = BlobStore(core.data_dir, seal=core.seal)
-        core.retention = Retention(core.data_dir / "retention.db", core.blobs)
-        core.retention.open()
-        stack.callback(core.retention.close)
+        _open_stores(core, stack)
         core.link = media_link(core.blobs, settings.http.public_url or f"http://{settings.http.listen}", core.clock)
         core.media = MediaJobs(core.data_dir / "media.db")
         core.media.open()
         stack.callback(core.media.close)
+        core.speech_jobs = SpeechJobs(core.data_dir / "speech.db", wait_secs=settings.asr.wait_hours * 3600)
+        core.speech_jobs.open()
+        stack.callback(core.speech_jobs.close)
         core.dedup = make_dedup(settings.dedup, core.data_dir)
         await core.dedup.open()
         stack.push_async_callback(core.dedup.close)

@@ -23,9 +23,11 @@ async def housekeeping(core: Core) -> None:
         spare = core.retention.kept()
         blobs = await core.blobs.sweep(section.blob_days * DAY_SECS, spare=spare) if section.blob_days else 0
         media = await core.media.sweep(core.settings.dedup.window_secs)
-        if rows or blobs or media or recordings:
-            log.info("swept", quarantine_rows=rows, blobs=blobs, media_jobs=media, recordings=recordings)
-        orphans = await core.media.abandon(DAY_SECS)
+        speech = await core.speech_jobs.sweep(core.settings.dedup.window_secs)
+        if rows or blobs or media or recordings or speech:
+            found = {"quarantine_rows": rows, "blobs": blobs, "media_jobs": media}
+            log.info("swept", **found, recordings=recordings, speech_jobs=speech)
+        orphans = await core.media.abandon(DAY_SECS) + await core.speech_jobs.abandon(DAY_SECS)
         if orphans:
-            log.warning("media_jobs_abandoned", jobs=orphans, reason="their channel has not run since they expired")
+            log.warning("jobs_abandoned", jobs=orphans, reason="their channel has not run since they expired")
         await asyncio.sleep(EVERY_SECS)

@@ -48,6 +48,7 @@ def context_of(
         primary=primary,
         publish=publish,
         hint=hint,
+        audio=core.audio,
         seal=core.seal,
         retention=core.retention,
     )

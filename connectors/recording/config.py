@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
+
+from connectors.api import Remark
 
 
 class RecordingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -18,4 +22,9 @@ class RecordingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     days: Annotated[int, Meta(ge=0)] = 0
     format: Literal["wav", "mp3", "opus"] = "wav"
-    max_secs: Annotated[float, Meta(gt=0, le=86_400)] = 14_400.0
+    max_secs: Annotated[float, Meta(gt=0, le=86_400)] = 21_600.0
+
+    def remarks(self, path: str = "recording") -> Iterator[Remark]:
+        """Say what is odd about them, for `ChannelConfig.remarks`; `path` is theirs below the channel."""
+        if self.format != "wav" and find_spec("av") is None:
+            yield Remark(f"{path}.format", f"{self.format} needs PyAV: recordings stay WAV", "install omnigate[asr]")

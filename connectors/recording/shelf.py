@@ -74,7 +74,7 @@ class Shelf:
         self._context, self._config = context, config
         self._folder: Path = context.data_dir / "recordings" / context.channel.id
         self._writer: Writer = context.hub.setdefault("recording-writer", Writer())
-        self._wake = asyncio.Event()
+        self._wake, self._moved = asyncio.Event(), asyncio.Event()
         self._busy: set[str] = set()
         self._ended: dict[str, Slip] = {}
         self._later: dict[str, float] = {}
@@ -131,6 +131,16 @@ class Shelf:
                     async with asyncio.timeout(RETRY_SECS):
                         await self._wake.wait()
 
+    async def settled(self, secs: float) -> bool:
+        """Wait until all that ended is stored and told, at most for `secs`; the rest is left to the next `run`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(secs):
+                while self._busy or self._ended.keys() - self._later.keys():  # what is parked is not waited for
+                    self._moved.clear()
+                    await self._moved.wait()
+                return True
+        return False
+
     def _put_down(self, name: str, slip: Slip | None) -> None:
         self._busy.discard(name)
         if slip is None:
@@ -138,6 +148,7 @@ class Shelf:
         else:
             self._ended[name] = slip
         self._wake.set()
+        self._moved.set()
 
     async def _work(self, name: str, tell: Tell, slots: asyncio.Semaphore) -> None:
         try:
@@ -159,6 +170,7 @@ class Shelf:
                 self._context.report(COMPONENT, None)
         finally:
             self._busy.discard(name)
+            self._moved.set()
 
     async def _settle(self, name: str, tell: Tell) -> None:
         """Bring one recording to its end; raises `OmniError` or `OSError` when that has to wait."""
@@ -172,9 +184,9 @@ class Shelf:
                 await asyncio.to_thread(_remove, folder, name)
                 return
             self._ended[name] = slip
-            with suppress(OSError):  # deleting the tape makes room, and until it is told the slip is in memory
+            with suppress(OSError):  # no room for the slip: then the tape stays until it is told
                 await asyncio.to_thread(slips.write, folder, name, slip, seal)
-            await asyncio.to_thread(_remove_tape, folder, name)
+                await asyncio.to_thread(_remove_tape, folder, name)
         if not await tell(self._stored(name, slip)):
             raise Untold("it is stored, and nobody could be told")
         await asyncio.to_thread(_remove, folder, name)

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from connectors.durable import sync_folder
 from connectors.sealing import KeyMissing, Opened, Seal, SealBroken, Sealer
 from normalizer.parts import Media
 
@@ -104,15 +105,6 @@ def remove(folder: Path, name: str) -> None:
     """Delete a slip, if there is one; raises `OSError`."""
     for suffix in (SUFFIX + _NEW, SUFFIX):
         (folder / (name + suffix)).unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to disk; raises `OSError`."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _opened(path: Path, seal: Seal | None) -> bytes:

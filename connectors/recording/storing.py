@@ -52,7 +52,9 @@ async def store(folder: Path, name: str, slip: Slip | None, context: Context, co
     found = await asyncio.to_thread(_open, folder, name, context)
     try:
         if not found.frames:
-            raise Lost("nothing was said")
+            if slip is not None and slip.frames:
+                log.error("recording_lost", recording=name, reason="the disk took none of it")
+            raise Lost("there is no sound in it")
         if slip is None:
             raise Orphan(f"{found.path} has no slip (.json) that can be read beside it")
         ended_at = slip.ended_at or datetime.fromtimestamp(found.modified, UTC)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from connectors.prompts import PromptMissing
 from connectors.sip import prompts, wire
 from connectors.sip.call import Call
 from connectors.sip.kit import Kit
@@ -174,7 +175,7 @@ class Attendant:
         """Begin to play; what is missing is told to the operator, and the call goes on."""
         try:
             pcm = await self._kit.prompts.sound(wanted)
-        except prompts.PromptMissing as exc:
+        except PromptMissing as exc:
             self._kit.context.log.warning("prompt_missing", reason=str(exc))
             self._kit.context.report("prompts", str(exc))
             return None

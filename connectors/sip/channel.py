@@ -11,13 +11,13 @@ from typing import Any
 
 from connectors.api import Capabilities, Context, Sent, Sink
 from connectors.errors import Misconfigured
+from connectors.prompts import Prompts
 from connectors.registry import connector
 from connectors.sip.commands import Commands
 from connectors.sip.config import INSTALL, SipConfig
 from connectors.sip.journal import SEEN_SECS, Journal
 from connectors.sip.kit import Kit
 from connectors.sip.pool import Pool
-from connectors.sip.prompts import Prompts
 from connectors.sip.recovery import recover
 from connectors.sip.switchboard import Switchboard
 from connectors.sip.taping import Taping
@@ -32,6 +32,9 @@ from normalizer.rpc import RpcError
 
 LAST_SECS = 20.0
 """How long the last events of calls may take when the channel stops; what is not told then, the next start tells."""
+
+STORING_SECS = 5.0
+"""How long the last recordings may take to be stored and told when the channel stops; likewise."""
 
 CAPABILITIES = Capabilities(
     receives=tuple(CALL_NOTIFICATIONS),
@@ -98,6 +101,7 @@ class SipChannel:
         async with asyncio.TaskGroup() as outer:
             board.begin(outer, starting=pool.started, occupied=pool.changed)
             taping = outer.create_task(kit.taping.run())
+            outer.create_task(self._warm(kit.prompts))
             await recover(journal, kit, sink, kit.taping.left)
             try:
                 async with asyncio.TaskGroup() as group:
@@ -114,7 +118,13 @@ class SipChannel:
             finally:
                 if not await board.empty(LAST_SECS):
                     context.log.warning("calls_untold", calls=len(board.calls))
+                await kit.taping.settled(STORING_SECS)
                 taping.cancel()
+
+    async def _warm(self, prompts: Prompts) -> None:
+        """Decode the prompts before somebody waits for one; the doctor hears of those that cannot be played."""
+        wrong = await prompts.warm()
+        self._context.report("prompts", "; ".join(wrong.values()) or None)
 
     async def _note(self, board: Switchboard, journal: Journal) -> None:
         while True:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta
 from typing_extensions import override
 
+from connectors import prompts
 from connectors.addresses import parse_networks
 from connectors.api import ChannelConfig, Positive, Remark
 from connectors.recording.config import RecordingConfig
@@ -162,10 +162,8 @@ class SipConfig(ChannelConfig, frozen=True, kw_only=True):
         """See `ChannelConfig.remarks`."""
         if find_spec("pjsua2") is None:
             yield Remark("kind", "needs pjsua2, which is not installed: no call will be taken", INSTALL)
-        for name, source in self.prompts.items():
-            if not source.startswith("sha256:") and not Path(source).is_file():
-                hint = "calls go on without it; the path is relative to the folder the gateway runs in"
-                yield Remark(f"prompts.{name}", "is not there", hint)
+        yield from prompts.remarks(self.prompts)
+        yield from self.recording.remarks()
         host, _ = split_listen(self.listen)
         if not self.allow and (host in ANYWHERE or not ip_address(host).is_loopback):
             hint = "name the addresses of your trunk or PBX; scanners call every SIP port of the internet"

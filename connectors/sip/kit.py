@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from connectors.api import Context
+from connectors.prompts import Prompts
 from connectors.sip.config import SipConfig
-from connectors.sip.prompts import Prompts
 from connectors.sip.taping import Taping
 
 

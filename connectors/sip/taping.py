@@ -108,6 +108,10 @@ class Taping:
         """Store and tell, until cancelled; first what a process that died left."""
         await self._shelf.run(self._tell)
 
+    async def settled(self, secs: float) -> None:
+        """Wait for what has ended, at most for `secs`; the next process tells the rest."""
+        await self._shelf.settled(secs)
+
     async def _tell(self, stored: Stored) -> bool:
         """Tell a recording, and have it transcribed where the call was not: no recogniser was free, or we died."""
         try:
@@ -132,7 +136,9 @@ class Taping:
             "number": meta.number,
             "started_at": stored.started_at,
             "complete": stored.complete,
+            "missed_ms": stored.missed_ms or None,
             "keep_until": stored.keep_until,
+            "remark": stored.remark,
         }
         return self._decoded(meta, _METHODS[meta.kind], fields)
 

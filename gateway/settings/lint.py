@@ -11,6 +11,8 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from gateway.blob_keys import seal_of
+from gateway.settings.findings import Finding
+from gateway.settings.lint_speech import lint_speech
 from gateway.settings.model import Settings
 
 BROKERS = ("embedded:", "amqp://", "amqps://")
@@ -20,26 +22,6 @@ ANYWHERE = {"", "0.0.0.0", "[::]", "[::0]"}  # noqa: S104 -- compared with, not 
 PORT_MAX = 65_535
 
 
-class Finding(Struct, frozen=True, kw_only=True):
-    """A problem or, when not `fatal`, a warning.
-
-    Attributes:
-        path: the key to mend.
-        also: further sections it was derived from.
-    """
-
-    path: str
-    message: str
-    hint: str = ""
-    fatal: bool = True
-    also: tuple[str, ...] = ()
-
-    @property
-    def concerns(self) -> set[str]:
-        """Sections whose own problems make this finding meaningless."""
-        return {self.path.partition(".")[0], *self.also}
-
-
 def lint(settings: Settings) -> Iterator[Finding]:
     """Yield everything that is wrong or odd about settings whose single values are right."""
     yield from _urls(settings)
@@ -47,8 +29,9 @@ def lint(settings: Settings) -> Iterator[Finding]:
     yield from _deadlines(settings)
     yield from _queues(settings)
     yield from _proxies(settings)
-    yield from _blob_key(settings)
     yield from _remarks(settings)
+    yield from lint_speech(settings)
+    yield from _blob_key(settings)
     if not any(channel.options.enabled for channel in settings.channels.values()):
         yield Finding(path="channels", message="no channel is enabled; nothing can come in", fatal=False)
 

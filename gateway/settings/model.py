@@ -151,13 +151,37 @@ class LogSection(Section, frozen=True, kw_only=True):
 
 
 class AsrSection(Section, frozen=True, kw_only=True):
-    """`[asr]`.
+    """`[asr]`: speech to text.
 
     Attributes:
-        models: language → Vosk model name or path.
+        models: language → name of a Vosk model in ``<data_dir>/models`` (`omnigate models`), or path. The first is the
+            language of channels that name none.
+        workers: processes that recognise; 0 is one per core.
+        max_sessions: voices recognised live at once; 0 goes by how long the models take. Beyond it calls are recorded
+            and transcribed later.
+        preload: every worker loads all models at start, so that nobody waits for one; otherwise when it first needs
+            one. Each worker has its own copy in memory: some hundred megabytes of a small model, gigabytes of a big one.
+        buffer_secs: how far a recogniser may be behind a live voice; what is said then is not recognised.
+        missed_secs: a live voice of which so much was not recognised is given up, and its recording transcribed later.
+        final_secs: how long the last words may take when somebody has hung up.
+        wait_hours: how long voice notes and recordings wait for a model, or a free recogniser.
+        max_minutes: longer voice notes and recordings are not transcribed.
+        numerals: numbers that were said become figures ("four two seven" is "427"); English and German.
+        mask: what becomes asterisks in transcripts: ``cards``, numbers that pass the check of card numbers; ``digits``,
+            every four digits or more in a row.
     """
 
     models: dict[str, str] = {}
+    workers: Annotated[int, Meta(ge=0, le=256)] = 0
+    max_sessions: Annotated[int, Meta(ge=0)] = 0
+    preload: bool = True
+    buffer_secs: Seconds = 5.0
+    missed_secs: Seconds = 5.0
+    final_secs: Seconds = 3.0
+    wait_hours: Seconds = 168.0
+    max_minutes: Seconds = 240.0
+    numerals: bool = False
+    mask: Literal["none", "cards", "digits"] = "none"
 
 
 class Channel(Struct, frozen=True, kw_only=True):

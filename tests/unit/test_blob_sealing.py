@@ -117,6 +117,19 @@ async def test_one_blob_cannot_be_passed_off_as_another(tmp_path: Path) -> None:
     assert await store.get(one) == b"one"
 
 
+@pytest.mark.parametrize("seal", [None, SEAL], ids=["plain", "sealed"])
+async def test_a_blob_can_be_given_to_another_process_as_a_file(tmp_path: Path, seal: Seal | None) -> None:
+    store = BlobStore(tmp_path, seal=seal)
+
+    with await store.as_file(await store.put(DATA)) as file:
+        done = await asyncio.to_thread(subprocess.run, ["cat"], stdin=file, capture_output=True)
+
+    assert done.stdout == DATA
+    assert all(DATA[:50] not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()) == (
+        seal is not None
+    )
+
+
 async def test_a_broken_stream_leaves_nothing(tmp_path: Path) -> None:
     async def breaking() -> AsyncIterator[bytes]:
         yield DATA

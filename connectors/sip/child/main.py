@@ -89,12 +89,19 @@ class _Child:
             link.flush()
             for kind, number, content in link.received():
                 if kind == b"P":
-                    call = self.room.calls.get(number)
-                    if call is not None and call.tap is not None:
-                        call.tap.play(content)
+                    self._play(number, content)
                 else:
                     self.desk.obey(link.parsed(content))
             self.watchdog.look()
+
+    def _play(self, number: int, pcm: bytes) -> None:
+        """Queue sound; in a function of its own, so that no variable of `serve` keeps a call that is over.
+
+        When such an object dies late, it hangs up whatever call has its slot in PJSIP by then.
+        """
+        call = self.room.calls.get(number)
+        if call is not None and call.tap is not None:
+            call.tap.play(pcm)
 
     def end(self) -> NoReturn:
         """Hang up and leave. The order matters, else PJSIP aborts: calls, lines, library, no interpreter shutdown."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import pjsua2 as pj
 
@@ -31,4 +32,5 @@ class Watchdog:
             if call.quiet >= self._seconds:
                 self._room.link.tell("quiet", call.number, secs=call.quiet)
                 call.quiet = 0
-                call.hangup(pj.CallOpParam())
+                with suppress(pj.Error):  # it is being hung up already: who vanished does not answer a BYE
+                    call.hangup(pj.CallOpParam())
