@@ -21,6 +21,7 @@ class Room:
         refer: whether a caller may transfer us.
         redirect: whether whom we call may send us to somebody else (302).
         most: calls that this process takes.
+        taken: counts the slots that PJSIP has in use.
     """
 
     def __init__(self, link: Link, *, index: int, most: int, refer: bool, redirect: bool = False) -> None:
@@ -29,12 +30,13 @@ class Room:
         self.calls: dict[int, Any] = {}
         self.taps: list[Tap] = []
         self.ports: list[Tap] = []
+        self.taken: Callable[[], int] = lambda: 0
         self._number = index * 1_000_000
 
     @property
     def free(self) -> bool:
         """Whether one more call can be taken."""
-        return len(self.calls) < self.most and bool(self.taps)
+        return max(len(self.calls), self.taken()) < self.most and bool(self.taps)
 
     def number(self) -> int:
         """Return the number of a new call, which no other process of the channel uses."""
