@@ -99,8 +99,16 @@ class Exchange:
         def found() -> list[str]:
             return [one["call_id"] for one in self.told("call.offered") if one["source"] == source]
 
-        wait_until(found, timeout=40, what=f"a call from {source}")
-        return found()[-1]
+        return self.wait_for(found, f"a call from {source}")[-1]
+
+    def marked(self, header: str, value: str) -> str:
+        """Wait for the call whose INVITE had a header (in small letters); returns its id."""
+
+        def found() -> list[str]:
+            offered = self.told("call.offered")
+            return [one["call_id"] for one in offered if one.get("headers", {}).get(header) == value]
+
+        return self.wait_for(found, f"a call with {header}: {value}")[0]
 
     def words(self, call: str) -> str:
         """Wait for the last transcript of a call; returns what was understood."""

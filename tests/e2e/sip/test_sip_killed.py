@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -35,14 +36,13 @@ def exchange(make_exchange: MakeExchange) -> Iterator[Exchange]:
     made.close()
 
 
-async def talk(phone: Phone, exchange: Exchange, user: str = "100") -> str:
+async def talk(phone: Phone, exchange: Exchange) -> str:
     """Call, say the sample, and stay; returns the id of the call."""
-    before = len(exchange.told("call.answered"))
-    leg = await up(await phone.dial(f"sip:{user}@127.0.0.1:{exchange.port}"))
+    mark = uuid.uuid4().hex
+    leg = await up(await phone.dial(f"sip:100@127.0.0.1:{exchange.port}", {"X-Test": mark}))
     await leg.say(SAID.tobytes())
     await asyncio.sleep(1.2)  # what waits in buffers and was not written yet may be lost: less than that
-    answered = await asyncio.to_thread(exchange.wait, "call.answered", count=before + 1)
-    return str(answered["call_id"])
+    return await asyncio.to_thread(exchange.marked, "x-test", mark)
 
 
 async def test_of_a_telephony_process_its_calls_end_and_no_others(exchange: Exchange) -> None:
