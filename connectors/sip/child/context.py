@@ -25,6 +25,7 @@ class Room:
         refer: whether a caller may transfer us.
         redirect: whether whom we call may send us to somebody else (302).
         most: calls that this process takes.
+        taken: counts the slots that PJSIP has in use.
     """
 
     def __init__(self, link: Link, *, index: int, most: int, refer: bool, redirect: bool = False) -> None:
@@ -33,13 +34,14 @@ class Room:
         self.calls: dict[int, Any] = {}
         self.taps: list[Tap] = []
         self.ports: list[Tap] = []
+        self.taken: Callable[[], int] = lambda: 0
         self._number = index * 1_000_000
         self._ended: deque[float] = deque()
 
     @property
     def free(self) -> bool:
         """Whether one more call can be taken."""
-        return len(self.calls) < self.most and bool(self.taps)
+        return max(len(self.calls), self.taken()) < self.most and bool(self.taps)
 
     @property
     def calm(self) -> bool:

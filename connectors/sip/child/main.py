@@ -55,6 +55,7 @@ class _Child:
         check_layout()
         self.room = room
         self.endpoint = library.start(config, room)
+        room.taken = library.taken
         admit = config["admit"]
         self.admission = Admission(
             allow=admit["allow"],
