@@ -92,12 +92,12 @@ class Attendant:
         records = config.record if call.wants_record is None else call.wants_record
         language = await self._language()
         may_record = may_hear = True
-        if config.consent is not None and call.direction == "in" and (records or config.transcribe):
+        if config.consent is not None and call.direction == "in" and (records or config.transcribe_calls):
             may_record = await self._consent()
             may_hear = may_record or not config.consent.transcript
         if records and may_record:
-            self._listening.record(language=language if config.transcribe and may_hear else None)
-        if config.transcribe and may_hear:
+            self._listening.record(language=language if config.transcribe_calls and may_hear else None)
+        if config.transcribe_calls and may_hear:
             self._listening.transcribe(language)
         wanted = call.wants_play or (config.greeting if call.direction == "in" else None)
         if wanted is not None:

@@ -41,7 +41,7 @@ class Telephony:
 kind = "sip"
 listen = "127.0.0.1:{self.port}"
 record = true
-transcribe = false
+transcribe_calls = false
 recording = {{ {recording} }}
 """
         sections = {"gateway": 'blob_key = "env:TEST_BLOB_KEY"'} if key else {}
