@@ -11,12 +11,15 @@ import aiohttp
 from msgspec import Meta, Struct
 from structlog.typing import FilteringBoundLogger
 
+from connectors.audio import Audio, NoAudio
 from connectors.capabilities import Capabilities as Capabilities  # noqa: PLC0414 -- part of this contract
 from connectors.feeds import NO_FEEDS, Feeds
-from connectors.report import Report, unheard
+from connectors.report import Report, unheard, unhinted, untold
+from connectors.sealing import Seal
 from connectors.speech import Deaf, Speech
 from connectors.stores import Blobs as Blobs  # noqa: PLC0414 -- part of this contract, as the next two
 from connectors.stores import LinkMaker as LinkMaker  # noqa: PLC0414
+from connectors.stores import Retention, untimed
 from connectors.stores import State as State  # noqa: PLC0414
 from normalizer.codecs.api import Codec
 from normalizer.methods import Params
@@ -145,11 +148,6 @@ class Fetched(Struct, frozen=True, kw_only=True):
     name: str | None = None
 
 
-async def untold(_: Event) -> bool:
-    """Tell nobody: outside a gateway."""
-    return True
-
-
 class Context(Struct, frozen=True, kw_only=True):
     """Shared resources, owned by the gateway and injected.
 
@@ -169,6 +167,10 @@ class Context(Struct, frozen=True, kw_only=True):
         speech: speech to text.
         primary: of the processes of this node, this one holds what only one may hold (telephone calls).
         publish: tells an event that no delivery brought; true once it is durable.
+        hint: tells an event that may be lost and is soon stale (`call.transcript.partial`), beside the pipeline.
+        audio: sound files to samples, and back.
+        seal: what files are sealed with until they are blobs, where the operator set a key.
+        retention: gives a blob an end of its own.
     """
 
     channel: ChannelRef
@@ -186,6 +188,10 @@ class Context(Struct, frozen=True, kw_only=True):
     speech: Speech = Deaf()
     primary: bool = True
     publish: Callable[[Event], Awaitable[bool]] = untold
+    hint: Callable[[Event], None] = unhinted
+    audio: Audio = NoAudio()
+    seal: Seal | None = None
+    retention: Retention = untimed
 
 
 class Connector(Protocol):

@@ -1,7 +1,8 @@
 """The process: opens the parts in order, runs them, and closes them in reverse.
 
-Order at the end (SIGTERM): listeners → deliveries under way (up to `gateway.drain_secs`) → outbound consumers →
-publisher → files. A delivery that is still not durable by then is answered "try again", never "ok".
+Order at the end (SIGTERM): listeners → telephone calls (up to each channel's `drain_secs`) → deliveries under way
+(up to `gateway.drain_secs`) → outbound consumers → publisher → files. A delivery that is still not durable by then is
+answered "try again", never "ok".
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import structlog
 
-from connectors.pages import Visited
+from connectors.pages import Calling, Visited
 from gateway import logs, telemetry
 from gateway.channels import Channels
 from gateway.control import Control
@@ -145,6 +146,8 @@ class App:
         public.stop_listening()
         self.channels.dismiss()
         await supervisor.stop("reload")
+        await self.channels.drained()
+        deadline = max(deadline, loop.time() + 1.0)
         if not await settled(self.core, deadline):
             log.warning("drain_deadline_passed", deliveries=self.core.gate.taken)
         self.core.gate.open = False
@@ -204,10 +207,11 @@ class App:
             telemetry.BROKER_UP.set(self.core.broker.ready)
             telemetry.DEDUP_UP.set(self.core.pipeline.dedup_ok)
             for running in self.channels.all():
-                if isinstance(running.connector, Visited):
-                    telemetry.CHAT_SESSIONS.labels(running.channel.id, running.channel.kind).set(
-                        running.connector.visitors
-                    )
+                connector, labels = running.connector, (running.channel.id, running.channel.kind)
+                if isinstance(connector, Visited):
+                    telemetry.CHAT_SESSIONS.labels(*labels).set(connector.visitors)
+                if isinstance(connector, Calling):
+                    telemetry.ACTIVE_CALLS.labels(*labels).set(connector.active_calls)
             await asyncio.sleep(GAUGE_SECS)
 
 

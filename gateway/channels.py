@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 
 from connectors.api import HttpConnector, MediaSource
-from connectors.pages import Dismissible, PageConnector
+from connectors.pages import Dismissible, Draining, PageConnector
 from connectors.registry import load as load_kinds
 from gateway.core import Core
 from gateway.doctor.marks import Marks
@@ -111,6 +111,13 @@ class Channels:
             if isinstance(running.connector, Dismissible):
                 running.connector.dismiss()
 
+    async def drained(self) -> None:
+        """Wait for conversations that cannot go elsewhere; each channel says how long it lets them."""
+        async with asyncio.TaskGroup() as group:
+            for running in self._running.values():
+                if isinstance(running.connector, Draining):
+                    group.create_task(running.connector.drained())
+
     async def pause(self, channel_id: str) -> None:
         """Take a channel out of service, in every worker and over restarts, until `resume`; raises `KeyError`."""
         running, mark = self._running[channel_id], self._mark(channel_id)
@@ -185,7 +192,11 @@ class Channels:
         async def publish(event: Event) -> bool:
             return bool(built) and await built[0].intake.publish(event)
 
-        context = context_of(core, channel, report=report, publish=publish, primary=self._sends)
+        def hint(event: Event) -> None:
+            for running in built:
+                running.intake.hint(event)
+
+        context = context_of(core, channel, report=report, publish=publish, hint=hint, primary=self._sends)
         connector = load_kinds()[channel.kind].build(options, context)
         statuses = Statuses(context.state, keep_secs=options.dedup_window_secs or core.settings.dedup.window_secs)
         intake = Intake(

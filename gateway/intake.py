@@ -126,6 +126,10 @@ class Intake:
         """Publish what the gateway itself has to say about this channel."""
         self._pipeline.submit([Ticket(event, self.meters, None, self._keep)])
 
+    def hint(self, event: Event) -> None:
+        """Publish something that may be lost: not persistent, soon expired, never by the spool."""
+        self._pipeline.hint(event)
+
     async def publish(self, event: Event) -> bool:
         """Publish what the gateway itself has to say; returns whether it is durable, or was before."""
         ended: asyncio.Future[Verdict] = self._loop.create_future()

@@ -25,6 +25,7 @@ from gateway.settlement import Settlement
 from gateway.spool import Spool
 from gateway.spooling import Spooling
 from gateway.tickets import Stage, Ticket, Verdict
+from normalizer.raw import Event
 
 log = structlog.get_logger(__name__)
 
@@ -73,6 +74,11 @@ class Pipeline:
             else:
                 first.followers.append(ticket)
         self._wake.set()
+
+    def hint(self, event: Event) -> None:
+        """Publish something that may be lost, if the broker takes it now; nothing is claimed, nothing is kept."""
+        if self._broker.ready:
+            self._broker.submit([envelope.fleeting(event, timestamp=int(self._clock()))], _unheeded)
 
     def under_way(self, key: str) -> bool:
         """Tell whether the event of a dedup key is on its way through this process."""
@@ -254,6 +260,10 @@ class Pipeline:
             self._dedup_ok = ok
             telemetry.DEDUP_UP.set(ok)
             log.warning("dedup_store_back" if ok else "dedup_store_away", reason=reason)
+
+
+def _unheeded(items: Sequence[Publication], outcome: Outcome) -> None:
+    """Whether a hint arrived interests nobody."""
 
 
 def _take(ticket: Ticket, now: float) -> Take:

@@ -58,6 +58,7 @@ BROKER_UP = Gauge("gateway_broker_up", "1 while a publish would be sent", multip
 DEDUP_UP = Gauge("gateway_dedup_up", "1 while the dedup store answers", multiprocess_mode="livemin")
 IN_FLIGHT = Gauge("gateway_deliveries_in_flight", "Deliveries in the pipeline", multiprocess_mode="livesum")
 CHAT_SESSIONS = Gauge("gateway_chat_sessions", "Visitors connected, or polling", _CHANNEL, multiprocess_mode="livesum")
+ACTIVE_CALLS = Gauge("gateway_active_calls", "Telephone calls that are not over", _CHANNEL, multiprocess_mode="livesum")
 MEDIA_PENDING = Gauge("gateway_media_pending", "Media still to be fetched", _CHANNEL, multiprocess_mode="livemax")
 MEDIA_STORED = Counter("gateway_media_stored", "Media fetched and kept", _CHANNEL)
 MEDIA_FAILED = Counter("gateway_media_failed", "Media given up", (*_CHANNEL, "code"))

@@ -22,9 +22,9 @@ from asr.decoding import decode_apart
 from asr.errors import Died, MissingModel, Unavailable, Unreadable
 from asr.pool import Pool
 from connectors.api import LinkMaker
+from connectors.stores import PREFIX
 from gateway import telemetry
 from gateway.limits import Backoff
-from gateway.media_store import PREFIX
 from gateway.speech_events import told
 from gateway.speech_jobs import SpeechJob, SpeechJobs, Taken
 from normalizer.model import ChannelRef
@@ -46,7 +46,7 @@ BACKOFF = Backoff(base=1.0, cap=60.0)
 class Store(Protocol):
     """Where the sound is."""
 
-    async def open(self, ref: str) -> BinaryIO:
+    async def as_file(self, ref: str) -> BinaryIO:
         """Open a blob as a file of the system that can seek; raises `KeyError`."""
         ...
 
@@ -171,7 +171,7 @@ class Transcriber:
 
     async def _listen(self, job: SpeechJob, language: str) -> tuple[Segment, ...]:
         model = self._tools.pool.model(language)  # before a file is decoded for nothing
-        with await self._tools.blobs.open(PREFIX + (job.media.sha256 or "")) as file:
+        with await self._tools.blobs.as_file(PREFIX + (job.media.sha256 or "")) as file:
             if job.recording is None:
                 found = await self._voice(file, language, model.rate)
             else:

@@ -21,7 +21,13 @@ from normalizer.raw import Event
 
 
 def context_of(
-    core: Core, channel: Channel, *, report: Report, publish: Callable[[Event], Awaitable[bool]], primary: bool
+    core: Core,
+    channel: Channel,
+    *,
+    report: Report,
+    publish: Callable[[Event], Awaitable[bool]],
+    hint: Callable[[Event], None],
+    primary: bool,
 ) -> Context:
     """Make the context of a channel's connector."""
     options = channel.options
@@ -41,6 +47,10 @@ def context_of(
         speech=core.speech,
         primary=primary,
         publish=publish,
+        hint=hint,
+        audio=core.audio,
+        seal=core.seal,
+        retention=core.retention,
     )
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 from msgspec.structs import fields
 
+from gateway.blob_keys import seal_of
 from gateway.settings.findings import Finding
 from gateway.settings.lint_speech import lint_speech
 from gateway.settings.model import Settings
@@ -30,6 +31,7 @@ def lint(settings: Settings) -> Iterator[Finding]:
     yield from _proxies(settings)
     yield from _remarks(settings)
     yield from lint_speech(settings)
+    yield from _blob_key(settings)
     if not any(channel.options.enabled for channel in settings.channels.values()):
         yield Finding(path="channels", message="no channel is enabled; nothing can come in", fatal=False)
 
@@ -182,6 +184,13 @@ def _proxies(settings: Settings) -> Iterator[Finding]:
             ipaddress.ip_network(network)
         except ValueError as exc:
             yield Finding(path=f"http.trusted_proxies[{index}]", message=f"is not an address or network: {exc}")
+
+
+def _blob_key(settings: Settings) -> Iterator[Finding]:
+    try:
+        seal_of(settings.gateway.blob_key)
+    except ValueError as exc:
+        yield Finding(path="gateway.blob_key", message=str(exc))
 
 
 def _remarks(settings: Settings) -> Iterator[Finding]:

@@ -34,6 +34,9 @@ class GatewaySection(Section, frozen=True, kw_only=True):
         journal_days: how long `omnigate why` can look back; 0 keeps no journal.
         quarantine_days: how long rows stay after they were re-driven or discarded; others stay until somebody decides.
         blob_days: how long attachments and raw deliveries stay after they last came; 0 keeps them for ever.
+        blob_key: seals attachments, raw deliveries and recordings on disk (AES-256-GCM): 32 random bytes in base64 or
+            hex (`openssl rand -base64 32`). Several keys, separated by blanks or line ends: the first seals, all open.
+            Keep it: what it sealed cannot be read without it.
         uvloop: use uvloop as event loop.
     """
 
@@ -44,6 +47,7 @@ class GatewaySection(Section, frozen=True, kw_only=True):
     journal_days: Annotated[int, Meta(ge=0)] = 7
     quarantine_days: Annotated[int, Meta(ge=1)] = 90
     blob_days: Annotated[int, Meta(ge=0)] = 0
+    blob_key: Secret | None = None
     uvloop: bool = True
 
 

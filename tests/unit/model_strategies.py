@@ -8,7 +8,7 @@ from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from hypothesis import strategies as st
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import fields
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -37,7 +37,7 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
     if annotation in LEAVES:
         return LEAVES[annotation]
     if origin is Annotated:
-        return values(args[0])
+        return limited(args[0], args[1])
     if origin is Literal:
         return st.sampled_from(args)
     if origin in {Union, types.UnionType}:
@@ -47,6 +47,17 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
     if origin is dict:
         return st.dictionaries(TEXT, values(args[1]), max_size=2)
     return structs(annotation)
+
+
+def limited(base: Any, meta: Meta) -> st.SearchStrategy[Any]:
+    """Values of a leaf within the limits that msgspec checks."""
+    if meta.pattern is not None:
+        return st.from_regex(meta.pattern, fullmatch=True).filter(lambda value: "\n" not in value)
+    low = meta.ge if meta.ge is not None else meta.gt
+    high = meta.le if meta.le is not None else meta.lt
+    if base is int:
+        return st.integers(low, high)
+    return st.floats(low, high, exclude_min=meta.gt is not None, exclude_max=meta.lt is not None)
 
 
 def structs(shape: type[Struct]) -> st.SearchStrategy[Any]:
