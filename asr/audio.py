@@ -53,18 +53,26 @@ def decode(source: Source, rate: int, *, channel: int | None = None, max_secs: f
     """
     limit = int(max_secs * rate) * BYTES
     taken = 0
-    try:
-        for piece in _pieces(source, rate, channel, max_secs):
-            taken += len(piece)
-            if taken > limit:
-                raise Unreadable(f"longer than {max_secs:g} s", "too_long")
-            if piece:
-                yield piece
-    except Unreadable as exc:
-        if not taken or exc.code != "unreadable":
-            raise
+    for piece in _until_damage(_pieces(source, rate, channel, max_secs)):
+        taken += len(piece)
+        if taken > limit:
+            raise Unreadable(f"longer than {max_secs:g} s", "too_long")
+        yield piece
     if not taken:
         raise Unreadable("there is no sound in it", "no_audio")
+
+
+def _until_damage(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Take the end of what can be read for the end, if anything can."""
+    good = False
+    try:
+        for piece in pieces:
+            if piece:
+                good = True
+                yield piece
+    except Unreadable as exc:
+        if not good or exc.code != "unreadable":
+            raise
 
 
 def _pieces(source: Source, rate: int, channel: int | None, max_secs: float) -> Iterator[bytes]:

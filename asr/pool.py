@@ -96,6 +96,11 @@ class Pool:
         """Return what models are named for."""
         return list(self._named)
 
+    @property
+    def starting(self) -> bool:
+        """Whether no worker takes sessions yet, or any more."""
+        return bool(self.workers) and not any(worker.ready for worker in self.workers)
+
     async def run(self) -> None:
         """Keep the workers alive until cancelled; then they are ended."""
         async with asyncio.TaskGroup() as group:

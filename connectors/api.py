@@ -101,7 +101,8 @@ class ChannelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         send_attempts: tries before a message is given up.
         send_timeout_secs: how long one try may take.
         silence_secs: the channel is degraded when nothing was delivered for so long; 0 never.
-        transcribe: what is transcribed where `[asr] models` names any: ``voice`` notes, all ``audio``, or ``nothing``.
+        transcribe_media: what is transcribed where `[asr] models` names any: ``voice`` notes, all ``audio``, or
+            ``nothing``.
         language: what is spoken, a key of `[asr] models`; the first of them if not given.
     """
 
@@ -122,7 +123,7 @@ class ChannelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     send_attempts: Positive = 5
     send_timeout_secs: Seconds = 20.0
     silence_secs: Annotated[float, Meta(ge=0)] = 0.0
-    transcribe: Literal["voice", "audio", "nothing"] = "voice"
+    transcribe_media: Literal["voice", "audio", "nothing"] = "voice"
     language: str | None = None
 
     def remarks(self, *, shared: bool) -> Iterable[Remark]:

@@ -78,9 +78,9 @@ def wanted(media: Media, options: ChannelConfig) -> bool:
     """Tell whether a channel wants this audio transcribed; not when the provider has done so."""
     if media.sha256 is None or media.transcript:
         return False
-    if options.transcribe == "voice":
+    if options.transcribe_media == "voice":
         return media.voice
-    return options.transcribe == "audio" and (media.voice or (media.mime or "").startswith("audio/"))
+    return options.transcribe_media == "audio" and (media.voice or (media.mime or "").startswith("audio/"))
 
 
 def of_media(params: MediaParams, options: ChannelConfig) -> SpeechJob | None:
@@ -92,7 +92,7 @@ def of_media(params: MediaParams, options: ChannelConfig) -> SpeechJob | None:
 
 def of_events(events: Iterable[Event], options: ChannelConfig) -> list[SpeechJob]:
     """Make the jobs of audio that came with its message and is stored already (web chat, mail)."""
-    if options.transcribe == "nothing":
+    if options.transcribe_media == "nothing":
         return []
     found = []
     for event in events:

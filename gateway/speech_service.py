@@ -88,10 +88,9 @@ class SpeechService:
             self._channels.note(running, COMPONENT, None if problem is None else Trouble(problem, down=False))
 
     def _language(self, running: Running) -> str:
-        """Return what a channel wants recognised; nothing where that is not configured, or nothing comes to it."""
+        """Return what a channel wants recognised; nothing where that is not configured, or nothing is to come."""
         options: ChannelConfig = running.channel.options
-        if options.transcribe == "nothing" or running.paused:
-            return ""
-        if options.language:
-            return options.language
-        return next(iter(self._pool.languages), "") if isinstance(running.connector, MediaSource) else ""
+        default = next(iter(self._pool.languages), "")
+        notes = isinstance(running.connector, MediaSource) and options.transcribe_media != "nothing"
+        calls = getattr(options, "transcribe", False)  # of a kind that has calls
+        return (options.language or default) if default and (notes or calls) and not running.paused else ""

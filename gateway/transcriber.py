@@ -105,7 +105,7 @@ class Transcriber:
 
     async def _take(self) -> list[Taken]:
         room = max(1, len(self._tools.pool.workers)) - len(self._keys)
-        if room <= 0 or self._due is None or self._due > self._tools.clock():
+        if room <= 0 or self._due is None or self._due > self._tools.clock() or self._tools.pool.starting:
             return []
         taken = [one for one in await self._jobs.take(None, room) if one.key not in self._keys]
         self._keys.update(one.key for one in taken)

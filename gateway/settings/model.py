@@ -160,7 +160,7 @@ class AsrSection(Section, frozen=True, kw_only=True):
         max_sessions: voices recognised live at once; 0 goes by how long the models take. Beyond it calls are recorded
             and transcribed later.
         preload: every worker loads all models at start, so that nobody waits for one; otherwise when it first needs
-            one. Each worker has its own copy in memory: some hundred megabytes of a small model, gigabytes of a big one.
+            one. Each worker has a copy in memory: of a small model a hundred megabytes or two, of a big one gigabytes.
         buffer_secs: how far a recogniser may be behind a live voice; what is said then is not recognised.
         missed_secs: a live voice of which so much was not recognised is given up, and its recording transcribed later.
         final_secs: how long the last words may take when somebody has hung up.

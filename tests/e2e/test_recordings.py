@@ -33,7 +33,7 @@ class Telephony:
     """A gateway with a SIP channel `line`, and telephones that call it."""
 
     def __init__(
-        self, make: Callable[..., GatewayProcess], folder: Path, *, recording: str = "", key: str = ""
+        self, make: Callable[..., GatewayProcess], folder: Path, *, recording: str = "", key: str = "", more: str = ""
     ) -> None:
         self.port, self.folder = free_port(), folder
         channel = f"""
@@ -43,6 +43,7 @@ listen = "127.0.0.1:{self.port}"
 record = true
 transcribe_calls = false
 recording = {{ {recording} }}
+{more}
 """
         sections = {"gateway": 'blob_key = "env:TEST_BLOB_KEY"'} if key else {}
         self.gateway = make(channels=channel, sections=sections, env={"TEST_BLOB_KEY": key})
@@ -157,6 +158,21 @@ async def test_what_was_said_before_kill_9_is_kept_and_told_at_the_next_start(
     kept = heard(file)
     share, missing = sound.faithful(VOICE[: min(len(VOICE), len(kept)) - 8000], kept)
     assert (share >= NEARLY_ALL, missing) == (True, 0), share
+
+
+async def test_a_gateway_that_is_told_to_stop_stores_its_last_recordings(telephony: Callable[..., Telephony]) -> None:
+    line = telephony(more="drain_secs = 0.5")
+    phone = line.ring(60)
+    try:
+        await line.until(lambda: line.size() > 32_000)
+        assert await asyncio.to_thread(line.gateway.term, 60) == 0
+    finally:
+        phone.kill()
+        phone.communicate()
+
+    assert list(line.recordings.iterdir()) == []
+    (stored,) = [path for path in (line.gateway.data_dir / "blobs").rglob("*") if path.is_file()]
+    assert stored.read_bytes().startswith(b"RIFF")
 
 
 async def test_a_full_disk_costs_sound_and_no_call(telephony: Callable[..., Telephony]) -> None:

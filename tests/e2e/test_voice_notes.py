@@ -161,38 +161,3 @@ async def test_without_its_model_a_voice_note_arrives_and_waits_for_it(
     told = await events(gateway, 3)
     assert told[-1]["params"]["text"] == WORDS
     assert [one["params"]["status"] for one in await events(gateway, 2, method="channel.status")] == ["degraded", "ok"]
-
-
-async def test_what_cannot_be_transcribed_is_told_with_its_reason(
-    start: Callable[..., GatewayProcess], api: BotApi
-) -> None:
-    api.files = {"NOTE": b"OggS" + os.urandom(3000)}
-    gateway = start()
-
-    assert await asyncio.to_thread(gateway.post_update, note(1)) == 200
-    told = (await events(gateway, 3))[-1]
-
-    assert told["method"] == "message.transcribed"
-    assert told["params"]["text"] == ""
-    assert told["params"]["metadata"]["error"]["code"] == "unreadable"
-    await until(lambda: gateway.total("gateway_transcriptions_failed_total", code="unreadable") == 1)
-
-
-async def test_a_channel_can_do_without(start: Callable[..., GatewayProcess]) -> None:
-    gateway = start(telegram='transcribe = "nothing"')
-
-    assert await asyncio.to_thread(gateway.post_update, note(1)) == 200
-
-    assert [one["method"] for one in await events(gateway, 2)] == ["message.received", "media.stored"]
-    assert not gateway.total("gateway_transcriptions_pending", channel="tg")
-
-
-async def test_figures_and_masks_are_as_configured(start: Callable[..., GatewayProcess], api: BotApi) -> None:
-    api.files = {"NOTE": voice.encode(voice.pcm("en_seen_gb"), "opus")}
-    gateway = start(asr=f'models = {{ en = "{voice.MODEL}" }}\nnumerals = true\nmask = "digits"')
-
-    assert await asyncio.to_thread(gateway.post_update, note(1)) == 200
-    told = (await events(gateway, 3))[-1]["params"]
-
-    assert told["text"] == "my order number is ****"
-    assert "words" not in told["segments"][0]

@@ -127,7 +127,7 @@ async def test_what_a_partial_has_shown_becomes_a_final_when_the_recogniser_goes
     found = []
     try:
         async for segment in bench.session:
-            found.append(segment)
+            found += [segment]
     except Died:
         assert error is not None
 
@@ -149,7 +149,7 @@ async def test_a_last_word_that_does_not_come_is_not_waited_for() -> None:
 
 async def test_what_can_wait_is_sent_as_fast_as_it_is_recognised() -> None:
     bench = Bench(live=False, buffer_secs=2)
-    giving = asyncio.get_running_loop().create_task(bench.session.give(SECOND * 10))  # noqa: TID251
+    giving = asyncio.get_running_loop().create_task(bench.session.give(SECOND * 10))
     await asyncio.sleep(0.05)
     sent = bench.wire.bytes
     assert 2 * len(SECOND) < sent < 5 * len(SECOND)

@@ -127,9 +127,8 @@ async def test_a_file_that_was_cut_gives_what_is_there_or_a_reason(form: str) ->
     data = voice.encode(SOUND, form)
     try:
         pcm = await apart(data[: len(data) // 2])
-    except Unreadable as exc:
+    except Unreadable:
         assert form == "m4a"  # its directory is at the end
-        assert exc.code == "unreadable"
     else:
         assert 0 < seconds(pcm, 8000) < SECS
 
@@ -153,10 +152,15 @@ async def test_a_small_file_that_becomes_hours_is_cut_off_in_bounded_memory() ->
 
     taken, most = 0, 0
     me = psutil.Process()
-    with file_of(bomb) as file, pytest.raises(Unreadable) as caught:
+
+    async def read(file: BinaryIO) -> None:
+        nonlocal taken, most
         async for piece in decode_apart(file, 8000, max_secs=600):
             taken += len(piece)
             most = max([most, *(child.memory_info().rss for child in me.children())])
+
+    with file_of(bomb) as file, pytest.raises(Unreadable) as caught:
+        await read(file)
     assert caught.value.code == "too_long"
     assert taken <= 600 * 16_000
     assert most < 400_000_000
