@@ -19,6 +19,7 @@ from connectors.sip.lines import child_config, children, target
 from connectors.sip.mos import mos
 from connectors.sip.player import AHEAD_FRAMES, Player
 from connectors.sip.prompts import beep
+from connectors.sip.punctuality import Punctuality
 from normalizer import sip_uri
 from normalizer.codecs.sip import party
 from tests.clocks import Clock
@@ -348,3 +349,18 @@ def test_without_pjsua2_the_operator_is_told(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("connectors.sip.config.find_spec", lambda _: None)
     (remark,) = config(listen="127.0.0.1:5060").remarks(shared=False)
     assert "omnigate[sip]" in remark.hint
+
+
+def test_sound_is_late_by_the_schedule_of_its_clock() -> None:
+    seen = Punctuality()
+    for number in range(10):
+        made = 100 + number * 0.06
+        seen.took(made, made + 0.01)
+    assert (seen.packets, seen.late) == (10, 0)
+    assert seen.worst == pytest.approx(0.01)
+    seen.took(100.6 + 0.1, 100.6 + 0.1)  # the clock itself stood still
+    seen.took(100.66, 100.66 + 0.07)  # it caught up, but the way was long
+    assert (seen.packets, seen.late) == (12, 2)
+    seen.restart()
+    seen.took(200.0, 200.01)
+    assert seen.late == 2
