@@ -17,6 +17,7 @@ from structlog.typing import FilteringBoundLogger
 from connectors.errors import Misconfigured
 from connectors.sip import wire
 from connectors.sip.owner import Owner
+from connectors.sip.punctuality import Timekeeper
 
 ANSWER_SECS = 5.0
 """How long the child may take to carry out a command; it is busy for milliseconds."""
@@ -67,6 +68,7 @@ class Process:
             "log": self._logged,
             "fault": self._fault,
         }
+        self._times = Timekeeper(log)
         self._up = asyncio.Event()
         self._gone = asyncio.Event()
 
@@ -163,6 +165,7 @@ class Process:
         self._asked.clear()
         self._owner.died(self)
         self.calls.clear()
+        self._times.forget()
 
     async def _complaints(self, child: asyncio.subprocess.Process) -> None:
         """Take what it prints: PJSIP's first lines, and the last words of an abort; neither names callers."""
@@ -207,12 +210,14 @@ class Process:
     def _take(self, data: bytes) -> None:
         kind, call = wire.HEAD.unpack_from(data)
         if kind == b"P":
-            (waiting,) = wire.SOUND.unpack_from(data, wire.HEAD.size)
+            waiting, made = wire.SOUND.unpack_from(data, wire.HEAD.size)
+            self._times.took(call, made)
             self._owner.heard(self, call, waiting, memoryview(data)[wire.HEAD.size + wire.SOUND.size :])
             return
         event: dict[str, Any] = json.loads(data[wire.HEAD.size :])
         own = self._own.get(event["ev"])
         if own is None:
+            self._times.happened(call, event)
             self._owner.happened(self, call, event)
         else:
             own(call, event)

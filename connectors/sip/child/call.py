@@ -78,7 +78,11 @@ class Call(pj.Call):  # type: ignore[misc] # pjsua2 has no types
                 self.tap = None
             self.room.calls.pop(self.number, None)
             self.room.ended()
-            more = {"stats": self._stats, "message": prm.e.body.tsxState.src.rdata.wholeMsg}
+            more = {
+                "stats": self._stats,
+                "unsent": self.room.link.lost,
+                "message": prm.e.body.tsxState.src.rdata.wholeMsg,
+            }
         self.room.link.tell(
             "state", self.number, state=info.stateText, code=info.lastStatusCode, reason=info.lastReason, **more
         )

@@ -37,6 +37,7 @@ class Room:
         self.taken: Callable[[], int] = lambda: 0
         self._number = index * 1_000_000
         self._ended: deque[float] = deque()
+        self._let_in: deque[float] = deque()
 
     @property
     def free(self) -> bool:
@@ -51,9 +52,20 @@ class Room:
         second after its end (`PJ_IOQUEUE_KEY_FREE_DELAY`). One too many, and PJSIP aborts the process.
         """
         now = time.monotonic()
-        while self._ended and now - self._ended[0] > COOL_SECS:
-            self._ended.popleft()
-        return len(self.calls) + len(self._ended) < SOCKET_PAIRS
+        for times in (self._ended, self._let_in):
+            while times and now - times[0] > COOL_SECS:
+                times.popleft()
+        return len(self.calls) + len(self._ended) + len(self._let_in) < SOCKET_PAIRS
+
+    def let_in(self, streams: int = 1) -> bool:
+        """Let an INVITE pass, if it is calm, that offers so many media streams.
+
+        PJSIP takes sockets for each of them, also of those it refuses, and of an INVITE that it refuses as a whole.
+        """
+        if not self.calm:
+            return False
+        self._let_in.extend([time.monotonic()] * streams)
+        return True
 
     def ended(self) -> None:
         """A call has ended: its sockets are free in a while."""

@@ -62,7 +62,7 @@ class _Child:
             per_minute=admit["per_minute"],
             retry_after=admit["retry_after"],
             room=lambda: room.free,
-            calm=lambda: room.calm,
+            calm=room.let_in,
             clock=time.monotonic,
         )
         self.gatekeeper = install(self.admission, self._refused)
