@@ -1,1 +1,1 @@
-"""Speech to text with Vosk; filled by the voice work."""
+"""Speech to text with Vosk, in worker processes; see README.md."""

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import aiohttp
 from msgspec import Meta, Struct
 from structlog.typing import FilteringBoundLogger
 
+from connectors.audio import Audio, NoAudio
 from connectors.capabilities import Capabilities as Capabilities  # noqa: PLC0414 -- part of this contract
 from connectors.feeds import NO_FEEDS, Feeds
-from connectors.report import Report, unheard
+from connectors.report import Report, unheard, unhinted, untold
+from connectors.sealing import Seal
 from connectors.speech import Deaf, Speech
 from connectors.stores import Blobs as Blobs  # noqa: PLC0414 -- part of this contract, as the next two
 from connectors.stores import LinkMaker as LinkMaker  # noqa: PLC0414
+from connectors.stores import Retention, untimed
 from connectors.stores import State as State  # noqa: PLC0414
 from normalizer.codecs.api import Codec
 from normalizer.methods import Params
@@ -98,6 +101,9 @@ class ChannelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         send_attempts: tries before a message is given up.
         send_timeout_secs: how long one try may take.
         silence_secs: the channel is degraded when nothing was delivered for so long; 0 never.
+        transcribe_media: what is transcribed where `[asr] models` names any: ``voice`` notes, all ``audio``, or
+            ``nothing``.
+        language: what is spoken, a key of `[asr] models`; the first of them if not given.
     """
 
     enabled: bool = True
@@ -117,6 +123,8 @@ class ChannelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     send_attempts: Positive = 5
     send_timeout_secs: Seconds = 20.0
     silence_secs: Annotated[float, Meta(ge=0)] = 0.0
+    transcribe_media: Literal["voice", "audio", "nothing"] = "voice"
+    language: str | None = None
 
     def remarks(self, *, shared: bool) -> Iterable[Remark]:
         """Say what is odd about options that are right one by one; asked at each load, so quick and without network.
@@ -140,11 +148,6 @@ class Fetched(Struct, frozen=True, kw_only=True):
     name: str | None = None
 
 
-async def untold(_: Event) -> bool:
-    """Tell nobody: outside a gateway."""
-    return True
-
-
 class Context(Struct, frozen=True, kw_only=True):
     """Shared resources, owned by the gateway and injected.
 
@@ -164,6 +167,10 @@ class Context(Struct, frozen=True, kw_only=True):
         speech: speech to text.
         primary: of the processes of this node, this one holds what only one may hold (telephone calls).
         publish: tells an event that no delivery brought; true once it is durable.
+        hint: tells an event that may be lost and is soon stale (`call.transcript.partial`), beside the pipeline.
+        audio: sound files to samples, and back.
+        seal: what files are sealed with until they are blobs, where the operator set a key.
+        retention: gives a blob an end of its own.
     """
 
     channel: ChannelRef
@@ -181,6 +188,10 @@ class Context(Struct, frozen=True, kw_only=True):
     speech: Speech = Deaf()
     primary: bool = True
     publish: Callable[[Event], Awaitable[bool]] = untold
+    hint: Callable[[Event], None] = unhinted
+    audio: Audio = NoAudio()
+    seal: Seal | None = None
+    retention: Retention = untimed
 
 
 class Connector(Protocol):

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from connectors.api import Fetched
 from connectors.multipart import form
-from connectors.staging import PREFIX, Staging, Upload
+from connectors.staging import Staging, Upload
+from connectors.stores import PREFIX
 from normalizer.codecs.discord_send import ATTACH, FILES
 from normalizer.parts import AnyPart, Card, Carousel, Media, MediaPart
 from normalizer.raw import Outbound, Wire

@@ -45,6 +45,28 @@ class Visited(Protocol):
 
 
 @runtime_checkable
+class Calling(Protocol):
+    """A connector with telephone calls, which are counted (`gateway_active_calls`)."""
+
+    @property
+    def active_calls(self) -> int:
+        """How many are not over, in this process."""
+        ...
+
+
+@runtime_checkable
+class Draining(Protocol):
+    """A connector with conversations that cannot go to another node, such as telephone calls."""
+
+    async def drained(self) -> None:
+        """Wait until they have ended, at most for as long as the channel says; then end them.
+
+        Comes after `Dismissible.dismiss`, and while everything else still works.
+        """
+        ...
+
+
+@runtime_checkable
 class Dismissible(Protocol):
     """A connector whose clients stay connected, and can go to another node."""
 

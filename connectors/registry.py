@@ -22,6 +22,7 @@ BUILT_IN = {
     "webhook": "connectors.declarative",
     "email": "connectors.email",
     "chat": "connectors.chat",
+    "sip": "connectors.sip.channel",
     "wechat": "connectors.wechat",
     "line": "connectors.line",
     "viber": "connectors.viber",

@@ -1,9 +1,11 @@
-"""How a connector says that a part of its channel is in trouble."""
+"""How a connector says what no delivery brought: trouble of a part of its channel, events of its own."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Protocol
+
+from normalizer.raw import Event
 
 
 class Report(Protocol):
@@ -25,3 +27,12 @@ class Report(Protocol):
 
 def unheard(component: str, reason: str | None, *, down: bool = False, expires_at: datetime | None = None) -> None:
     """Ignore a `Report`: outside a gateway nobody listens."""
+
+
+async def untold(_: Event) -> bool:
+    """Tell nobody (`Context.publish`): outside a gateway."""
+    return True
+
+
+def unhinted(_: Event) -> None:
+    """Tell nobody (`Context.hint`): outside a gateway."""

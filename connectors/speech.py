@@ -6,7 +6,7 @@ for a stored recording, which is transcribed as soon as one is, and told as `cal
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct
@@ -115,6 +115,14 @@ class Speech(Protocol):
         """Say why nothing can be recognised in a language (no model, no library), or None."""
         ...
 
+    def whole(self, segments: Sequence[Segment], language: str) -> tuple[Segment, ...]:
+        """Look over all finals of a call, in the order of time, before they are told once more.
+
+        What `listen` gives has numerals and masks as configured already; a card number said in several breaths is
+        found here only.
+        """
+        return tuple(segments)
+
 
 class Deaf:
     """A `Speech` that hears nothing: outside a gateway."""
@@ -137,3 +145,7 @@ class Deaf:
     def problem(self, language: str) -> str | None:
         """Say so."""
         return "there is no speech recognition here"
+
+    def whole(self, segments: Sequence[Segment], language: str) -> tuple[Segment, ...]:
+        """Leave them as they are."""
+        return tuple(segments)

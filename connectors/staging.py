@@ -16,13 +16,13 @@ from connectors.api import Context, Fetched
 from connectors.download import download
 from connectors.errors import SendError
 from connectors.http import TooLarge
+from connectors.stores import PREFIX
 from normalizer.parts import AnyPart, Card, CardItem, Carousel, Image, Media, MediaPart
 from normalizer.raw import Outbound
 
 Upload = Callable[[MediaPart], Awaitable[Media]]
 """Brings one blob of ours to where the provider has it; returns the media with `provider_id` or `url` set."""
 
-PREFIX = "sha256:"
 REMEMBERED_MAX = 1024
 """Messages whose uploads are remembered for the next try."""
 SPARE = timedelta(minutes=1)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Protocol
 
+PREFIX = "sha256:"
+"""What a reference to a blob begins with; the rest is `Media.sha256`."""
+
 
 class Blobs(Protocol):
     """Durable storage of bytes, addressed by content; see `gateway.blobs`."""
@@ -48,3 +51,18 @@ class LinkMaker(Protocol):
     def __call__(self, ref: str, *, mime: str | None, name: str | None) -> tuple[str, datetime]:
         """Return the URL and when it ends."""
         ...
+
+
+class Retention(Protocol):
+    """Gives a blob an end of its own, whatever `[gateway] blob_days` says."""
+
+    async def __call__(self, ref: str, until: datetime, channel: str) -> None:
+        """Keep a stored blob until then and no longer, unless something else stored the same bytes; durable.
+
+        Of several ends the latest counts. `channel` is told in the log when it is deleted. Raises `Busy`.
+        """
+        ...
+
+
+async def untimed(ref: str, until: datetime, channel: str) -> None:
+    """Let the blob be: outside a gateway."""

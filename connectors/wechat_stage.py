@@ -5,7 +5,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from connectors.api import Blobs
-from connectors.staging import PREFIX, Staging, Upload, ref_of
+from connectors.staging import Staging, Upload, ref_of
+from connectors.stores import PREFIX
 from normalizer.codecs.wechat_frame import SCHEME
 from normalizer.parts import AnyPart, Audio, Card, Carousel, Media, MediaPart
 from normalizer.raw import Outbound

@@ -1,7 +1,8 @@
 """The process: opens the parts in order, runs them, and closes them in reverse.
 
-Order at the end (SIGTERM): listeners → deliveries under way (up to `gateway.drain_secs`) → outbound consumers →
-publisher → files. A delivery that is still not durable by then is answered "try again", never "ok".
+Order at the end (SIGTERM): listeners → telephone calls (up to each channel's `drain_secs`) → deliveries under way
+(up to `gateway.drain_secs`) → outbound consumers → publisher → files. A delivery that is still not durable by then is
+answered "try again", never "ok".
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import structlog
 
-from connectors.pages import Visited
+from connectors.pages import Calling, Visited
 from gateway import logs, telemetry
 from gateway.channels import Channels
 from gateway.control import Control
@@ -32,6 +33,7 @@ from gateway.settings.load import load
 from gateway.settings.model import Settings
 from gateway.settings.problems import SettingsError
 from gateway.settings.watch import watch
+from gateway.speech_service import SpeechService
 from gateway.supervisor import Supervisor
 from gateway.tuning import allow_files, calm_gc
 from gateway.web.admin import AdminServer
@@ -81,6 +83,8 @@ class App:
             self.core = core
             supervisor, channels_supervisor = Supervisor(group), Supervisor(group)
             self.channels = Channels(core, channels_supervisor, sends=self.primary)
+            if self.primary:
+                SpeechService(core).start(supervisor, self.channels)
             public = PublicServer(
                 self.settings.http,
                 self.channels.endpoints,
@@ -91,6 +95,7 @@ class App:
             supervisor.start("broker", core.broker.run, stage="broker")
             supervisor.start("pipeline", core.pipeline.run, stage="pipeline")
             supervisor.start("media-jobs", core.media.run, stage="media")
+            supervisor.start("speech-jobs", core.speech_jobs.run, stage="asr")
             supervisor.start("feeds", core.feeds.run, stage="feeds")
             admin = await self._start_primary(supervisor, public.address) if self.primary else None
             await self.channels.start(self.settings)
@@ -141,6 +146,8 @@ class App:
         public.stop_listening()
         self.channels.dismiss()
         await supervisor.stop("reload")
+        await self.channels.drained()
+        deadline = max(deadline, loop.time() + 1.0)
         if not await settled(self.core, deadline):
             log.warning("drain_deadline_passed", deliveries=self.core.gate.taken)
         self.core.gate.open = False
@@ -201,10 +208,11 @@ class App:
             telemetry.BROKER_UP.set(self.core.broker.ready)
             telemetry.DEDUP_UP.set(self.core.pipeline.dedup_ok)
             for running in self.channels.all():
-                if isinstance(running.connector, Visited):
-                    telemetry.CHAT_SESSIONS.labels(running.channel.id, running.channel.kind).set(
-                        running.connector.visitors
-                    )
+                connector, labels = running.connector, (running.channel.id, running.channel.kind)
+                if isinstance(connector, Visited):
+                    telemetry.CHAT_SESSIONS.labels(*labels).set(connector.visitors)
+                if isinstance(connector, Calling):
+                    telemetry.ACTIVE_CALLS.labels(*labels).set(connector.active_calls)
             await asyncio.sleep(GAUGE_SECS)
 
 

@@ -1,7 +1,8 @@
 """Bytes on local disk, addressed by their SHA-256: attachments, raw mails, raw payloads.
 
 ``<data_dir>/blobs/ab/abcd…``, written beside and renamed, so that a name is there with all its bytes or not at all;
-file and folder are synced before the reference is given out. Links to a blob are signed and expire (`sign`,
+file and folder are synced before the reference is given out. With `[gateway] blob_key` what is written is sealed
+(`connectors.sealing`), and its name is still that of the plain bytes. Links to a blob are signed and expire (`sign`,
 `verify`).
 """
 
@@ -14,27 +15,29 @@ import os
 import re
 import secrets
 import time
-from collections.abc import AsyncIterable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 from urllib.parse import urlencode
 
 from typing_extensions import override
 
 from connectors.api import Blobs
+from connectors.durable import sync_folder
 from connectors.errors import Busy
-from gateway.blob_pieces import Pieces
+from connectors.sealing import Seal, SealBroken
+from connectors.stores import PREFIX
+from gateway.blob_pieces import TEMPORARY, Pieces, renewed, write_file
+from gateway.blob_reading import BlobFile, Unreadable
 
 T = TypeVar("T")
 
-PREFIX = "sha256:"
 KEY_BYTES = 32
 _ADDRESS = re.compile(r"([0-9a-f]{64})(?:/(?!\.\.?$)[^/]+)?")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_TEMPORARY = ".new-"
 _EXPIRES, _SIGNATURE = "expires", "signature"
 TYPE, NAME = "type", "name"
 
@@ -42,9 +45,16 @@ TYPE, NAME = "type", "name"
 class BlobStore(Blobs):
     """See the module. Several processes may share the folder."""
 
-    def __init__(self, data_dir: Path, *, clock: Callable[[], float] = time.time) -> None:  # noqa: TID251
-        """Keep blobs below `data_dir`, and the key of the links in ``media.key`` there."""
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        seal: Seal | None = None,
+        clock: Callable[[], float] = time.time,  # noqa: TID251
+    ) -> None:
+        """Keep blobs below `data_dir`, sealed if there is a `seal`, and the key of the links in ``media.key`` there."""
         self._folder, self._key_file, self._clock = data_dir / "blobs", data_dir / "media.key", clock
+        self._seal = seal
         self._key = b""
 
     @override
@@ -62,7 +72,7 @@ class BlobStore(Blobs):
     async def put_pieces(self, pieces: AsyncIterable[bytes | bytearray]) -> str:
         """See `connectors.pieces.PieceStore`."""
         try:
-            writer = await _in_thread(lambda: Pieces(self._folder / "00", _TEMPORARY))
+            writer = await _in_thread(lambda: Pieces(self._folder / "00", self._seal))
             try:
                 async for piece in pieces:
                     await _in_thread(partial(writer.add, piece))
@@ -74,26 +84,77 @@ class BlobStore(Blobs):
 
     @override
     async def get(self, ref: str) -> bytes:
-        """Read it back; raises `KeyError` when there is no such blob."""
+        """Read it back; raises `KeyError` when there is no such blob, as `Unreadable` when it cannot be opened."""
         path = self._path(ref)
+
+        def read() -> bytes:
+            file = BlobFile(path, self._seal)
+            try:
+                return b"".join(file.read())
+            finally:
+                file.close()
+
         try:
-            return await _in_thread(path.read_bytes)
+            return await _in_thread(read)
         except FileNotFoundError:
             raise KeyError(ref) from None
+        except SealBroken as exc:
+            raise Unreadable(ref, str(exc)) from exc
+
+    async def open(self, ref: str) -> BlobFile:
+        """Open it, for what is too large for memory or where a part will do; raises as `get`."""
+        path = self._path(ref)
+        try:
+            return await _in_thread(lambda: BlobFile(path, self._seal))
+        except FileNotFoundError:
+            raise KeyError(ref) from None
+
+    async def as_file(self, ref: str) -> BinaryIO:
+        """Open it as a file of the system, for other processes; raises as `get`. What is sealed is in memory then."""
+        file = await self.open(ref)
+        try:
+            return await _in_thread(file.as_file)
+        except SealBroken as exc:
+            raise Unreadable(ref, str(exc)) from exc
+        finally:
+            file.close()
 
     @override
     async def exists(self, ref: str) -> bool:
         """Tell whether `get` would find it."""
         try:
-            path = self._path(ref)
+            file = await self.open(ref)
         except KeyError:
             return False
-        return await _in_thread(path.is_file)
+        file.close()
+        return True
 
-    async def sweep(self, older_than_secs: float) -> int:
-        """Delete what was not put for so long; returns the number of blobs."""
+    async def sweep(self, older_than_secs: float, *, spare: Collection[str] = ()) -> int:
+        """Delete what was not put for so long, but not the references `spare`; returns the number of blobs."""
         before = self._clock() - older_than_secs
-        return await _in_thread(lambda: sum(_sweep(shard, before) for shard in self._shards()))
+        names = {ref.removeprefix(PREFIX) for ref in spare}
+        return await _in_thread(lambda: sum(_sweep(shard, before, names) for shard in self._shards()))
+
+    async def touched(self, ref: str) -> int:
+        """Return when it was last put, in nanoseconds since the epoch; raises `KeyError`."""
+        path = self._path(ref)
+        try:
+            return (await _in_thread(path.stat)).st_mtime_ns
+        except FileNotFoundError:
+            raise KeyError(ref) from None
+
+    async def delete(self, ref: str, *, unless_put_since: int) -> bool:
+        """Delete it, unless it was put after that moment (`touched`); returns whether it was there and is gone."""
+        path = self._path(ref)
+
+        def delete() -> bool:
+            with suppress(FileNotFoundError), _locked(path.parent, fcntl.LOCK_EX):
+                if path.stat().st_mtime_ns <= unless_put_since:
+                    path.unlink()
+                    return True
+            return False
+
+        return await _in_thread(delete)
 
     def sign(self, ref: str, expires: float, *, mime: str | None = None, name: str | None = None) -> str:
         """Return what follows ``/media/`` in a link that works until `expires` (seconds since the epoch).
@@ -140,8 +201,8 @@ class BlobStore(Blobs):
     def _put(self, data: bytes) -> str:
         path = self._home(sha256(data).hexdigest())
         with _locked(path.parent, fcntl.LOCK_SH) as folder:
-            if not _renewed(path, len(data)):
-                _write(path, data)
+            if not renewed(path, len(data), self._seal):
+                write_file(path, data, self._seal)
             os.fsync(folder)  # also for a name that another process has just made
         return PREFIX + path.name
 
@@ -158,8 +219,8 @@ class BlobStore(Blobs):
         path = self._folder / digest[:2] / digest
         if not path.parent.is_dir():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _sync(path.parent.parent)
-            _sync(path.parent.parent.parent)
+            sync_folder(path.parent.parent)
+            sync_folder(path.parent.parent.parent)
         return path
 
 
@@ -178,50 +239,14 @@ def _locked(folder: Path, how: int) -> Iterator[int]:
         os.close(fd)
 
 
-def _renewed(path: Path, size: int) -> bool:
-    """Tell whether a blob is there already, and keep it for longer."""
-    try:
-        if path.stat().st_size != size:
-            return False
-        os.utime(path)  # `sweep` counts from here
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file that appears under its name with all its bytes on disk, or not at all."""
-    temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(fd, "wb", buffering=0) as file:
-            view = memoryview(data)
-            while view:
-                view = view[file.write(view) :]
-            os.fsync(fd)
-        temporary.rename(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-
-
-def _sweep(shard: Path, before: float) -> int:
+def _sweep(shard: Path, before: float, spare: Collection[str]) -> int:
     """Delete old blobs of a folder, and what a crash left half-written."""
     swept = 0
     with _locked(shard, fcntl.LOCK_EX):
         for path in shard.iterdir():
-            if path.stat().st_mtime < before:
+            if path.stat().st_mtime < before and path.name not in spare:
                 path.unlink()
-                swept += not path.name.startswith(_TEMPORARY)
+                swept += not path.name.startswith(TEMPORARY)
     return swept
 
 
@@ -230,12 +255,12 @@ def _load_key(path: Path) -> bytes:
     with suppress(FileNotFoundError):
         return _checked(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    mine = path.with_name(f"{path.name}{_TEMPORARY}{secrets.token_hex(8)}")
-    _write(mine, secrets.token_hex(KEY_BYTES).encode())
+    mine = path.with_name(f"{path.name}{TEMPORARY}{secrets.token_hex(8)}")
+    write_file(mine, secrets.token_hex(KEY_BYTES).encode(), None)
     with suppress(FileExistsError):
         os.link(mine, path)
     mine.unlink()
-    _sync(path.parent)
+    sync_folder(path.parent)
     return _checked(path)
 
 

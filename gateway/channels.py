@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 
 from connectors.api import HttpConnector, MediaSource
-from connectors.pages import Dismissible, PageConnector
+from connectors.pages import Dismissible, Draining, PageConnector
 from connectors.registry import load as load_kinds
 from gateway.core import Core
 from gateway.doctor.marks import Marks
@@ -21,6 +21,7 @@ from gateway.settings.diff import Changes
 from gateway.settings.model import Channel, Settings
 from gateway.status import status_event
 from gateway.supervisor import Supervisor
+from gateway.transcriber import Target
 from gateway.web.public import Endpoint
 from gateway.wiring import context_of, sender_of
 from normalizer.raw import Event
@@ -61,6 +62,11 @@ class Channels:
             for one in self._running.values()
             if isinstance(one.connector, MediaSource)
         ]
+
+    def target(self, channel_id: str) -> Target | None:
+        """Return how to tell an event of a channel that runs."""
+        running = self._running.get(channel_id)
+        return None if running is None else Target(running.intake.ref, running.intake.publish)
 
     async def start(self, settings: Settings) -> None:
         """Start every enabled channel."""
@@ -104,6 +110,13 @@ class Channels:
         for running in self._running.values():
             if isinstance(running.connector, Dismissible):
                 running.connector.dismiss()
+
+    async def drained(self) -> None:
+        """Wait for conversations that cannot go elsewhere; each channel says how long it lets them."""
+        async with asyncio.TaskGroup() as group:
+            for running in self._running.values():
+                if isinstance(running.connector, Draining):
+                    group.create_task(running.connector.drained())
 
     async def pause(self, channel_id: str) -> None:
         """Take a channel out of service, in every worker and over restarts, until `resume`; raises `KeyError`."""
@@ -199,6 +212,7 @@ class Channels:
             ),
             marks=Marks(context.state),
             media=core.media if options.fetch_media and isinstance(connector, MediaSource) else None,
+            speech=core.speech_jobs if core.settings.asr.models else None,
         )
         self._generation += 1
         service = f"channel:{channel.id}:{self._generation}"

@@ -42,6 +42,7 @@ COMMANDS: tuple[tuple[str, str, Group, str], ...] = (
     ("simulate", "gateway.commands.simulate:app", ASKING, "Send signed provider traffic to a running gateway."),
     ("spool", "gateway.commands.spool:app", KEEPING, "List, replay or drop what waits for the broker."),
     ("quarantine", "gateway.commands.quarantine:app", KEEPING, "Look at what was not understood, try it again."),
+    ("models", "gateway.commands.models:app", MENDING, "List and install speech models."),
     ("check", "gateway.commands.check:check", MENDING, "Report every problem of the configuration, or try a payload."),
     ("schema", "gateway.commands.schema:schema", MENDING, "Print a generated schema: config, messages or asyncapi."),
 )

@@ -10,12 +10,17 @@ from time import time  # noqa: TID251 -- the composition root, where the clock i
 from typing import Any
 
 import aiohttp
+import structlog
 
 from connectors.api import LinkMaker
+from connectors.audio import Audio
+from connectors.sealing import Seal
 from connectors.speech import Deaf, Speech
 from dedup.api import Deduplicator
 from dedup.embedded import EmbeddedDeduplicator
 from dedup.feeds import Feeds
+from gateway.audio import GatewayAudio
+from gateway.blob_keys import missing, remember, seal_of
 from gateway.blobs import BlobStore
 from gateway.broker.api import Broker
 from gateway.broker.connect import make_broker
@@ -27,9 +32,13 @@ from gateway.media_jobs import MediaJobs
 from gateway.mediafetch import StoredHook, nobody
 from gateway.pipeline import Pipeline
 from gateway.quarantine import Quarantine
+from gateway.retention import Retention
 from gateway.settings.model import DedupSection, Settings
+from gateway.speech_jobs import SpeechJobs
 from gateway.spool import Spool
 from gateway.web.media import media_link
+
+log = structlog.get_logger(__name__)
 
 
 class Core:
@@ -48,9 +57,13 @@ class Core:
     spool: Spool
     quarantine: Quarantine
     journal: Journal
+    seal: Seal | None
     blobs: BlobStore
+    retention: Retention
+    audio: Audio
     link: LinkMaker
     media: MediaJobs
+    speech_jobs: SpeechJobs
     on_media_stored: StoredHook = staticmethod(nobody)
     speech: Speech = Deaf()
     http: aiohttp.ClientSession
@@ -70,6 +83,19 @@ def make_dedup(section: DedupSection, data_dir: Path) -> Deduplicator:
     return RedisDeduplicator(section.url, timeout=section.timeout_secs)
 
 
+def _open_stores(core: Core, stack: AsyncExitStack) -> None:
+    """Open the blobs; where a key is missing, what it sealed is served as unreadable and all else works."""
+    core.seal = seal_of(core.settings.gateway.blob_key)
+    for name in missing(core.data_dir, core.seal):
+        log.error("blob_key_missing", key=name, hint="add it to gateway.blob_key; omnigate check says more")
+    remember(core.data_dir, core.seal)
+    core.blobs = BlobStore(core.data_dir, seal=core.seal)
+    core.retention = Retention(core.data_dir / "retention.db", core.blobs)
+    core.retention.open()
+    stack.callback(core.retention.close)
+    core.audio = GatewayAudio()
+
+
 @asynccontextmanager
 async def open_core(settings: Settings, *, worker: int) -> AsyncIterator[Core]:
     """Open everything in `data_dir`, and the connections; raises `OSError` or `sqlite3.Error` when it cannot."""
@@ -85,11 +111,14 @@ async def open_core(settings: Settings, *, worker: int) -> AsyncIterator[Core]:
         stack.callback(core.quarantine.close)
         core.journal = Journal(core.data_dir / "journal", worker=worker, keep_days=settings.gateway.journal_days)
         stack.callback(core.journal.close)
-        core.blobs = BlobStore(core.data_dir)
+        _open_stores(core, stack)
         core.link = media_link(core.blobs, settings.http.public_url or f"http://{settings.http.listen}", core.clock)
         core.media = MediaJobs(core.data_dir / "media.db")
         core.media.open()
         stack.callback(core.media.close)
+        core.speech_jobs = SpeechJobs(core.data_dir / "speech.db", wait_secs=settings.asr.wait_hours * 3600)
+        core.speech_jobs.open()
+        stack.callback(core.speech_jobs.close)
         core.dedup = make_dedup(settings.dedup, core.data_dir)
         await core.dedup.open()
         stack.push_async_callback(core.dedup.close)

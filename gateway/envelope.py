@@ -10,6 +10,7 @@ from normalizer.methods import routing_key
 from normalizer.model import SCHEMA_VERSION, DedupInfo
 from normalizer.raw import Event
 
+FLEETING_MS = 5000
 _ROUTING_KEYS: dict[tuple[str, str, str], str] = {}  # routing keys: few, used for every message
 
 
@@ -50,6 +51,13 @@ def publication(event: Event, *, seq: int, redelivery: int, unchecked: bool, tim
         timestamp=timestamp,
         headers=headers,
     )
+
+
+def fleeting(event: Event, *, timestamp: int) -> Publication:
+    """Render an event that may be lost and is stale after `FLEETING_MS`; nobody has claimed it."""
+    made = publication(event, seq=0, redelivery=0, unchecked=True, timestamp=timestamp)
+    made.persistent, made.expiration_ms = False, FLEETING_MS
+    return made
 
 
 def _routing_key(kind: str, channel: str, method: str) -> str:

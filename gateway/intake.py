@@ -11,10 +11,12 @@ from connectors.api import Blobs, ChannelConfig, Receipt
 from connectors.errors import Busy, StateUnavailable
 from gateway import telemetry
 from gateway.doctor.marks import Marks, marked
-from gateway.media_jobs import MediaJobs, pending
+from gateway.errands import Errands
+from gateway.media_jobs import MediaJobs
 from gateway.order import Precedence, Statuses, concerned
 from gateway.pipeline import Pipeline
 from gateway.quarantine import Quarantine
+from gateway.speech_jobs import SpeechJobs
 from gateway.telemetry import Meters
 from gateway.tickets import Patience, Ticket, Verdict
 from normalizer import build, ids
@@ -54,17 +56,20 @@ class Intake:
         blobs: Blobs,
         gate: Gate,
         media: MediaJobs | None = None,
+        speech: SpeechJobs | None = None,
         statuses: Statuses | None = None,
         precedence: Precedence | None = None,
         marks: Marks | None = None,
     ) -> None:
-        """Bind the shared parts to one channel; with `media` its pending media become jobs, `marks` know the doctor's.
+        """Bind the shared parts to one channel; with `media` its pending media become jobs, with `speech` its voice
+        notes that need not be fetched; `marks` know the doctor's.
 
         Without `statuses` and `precedence` the order in which events arrive is not looked at.
         """
         self._codec, self._config, self._pipeline = codec, config, pipeline
         self._quarantine, self._blobs, self._gate = quarantine, blobs, gate
-        self._media, self._statuses, self._precedence, self._marks = media, statuses, precedence, marks
+        self._statuses, self._precedence, self._marks = statuses, precedence, marks
+        self._errands = Errands(media, speech, config)
         self._keep = config.dedup_window_secs or window_secs
         self._loop = asyncio.get_running_loop()
         self._patience = Patience(self._loop, config.ack_deadline_secs)
@@ -153,14 +158,14 @@ class Intake:
             return await self._set_aside(raw, items)
         if self._config.keep_raw or any(map(_unsupported, events)):
             events = await self._with_raw(events, raw)
-        jobs = pending(events) if self._media is not None else None
+        errands = self._errands.of(events)
         waiter = self._patience.begin(len(events), started)
         try:
             tickets = [Ticket(event, self.meters, waiter, self._keep) for event in events]
             early = [ticket for ticket in tickets if not ticket.event.after]
             self._pipeline.submit(early)
-            if jobs and self._media is not None:
-                await self._media.hold(jobs, self._config.media_retry_secs)  # beside the pipeline's own waiting
+            if errands:
+                await self._errands.hold(errands)  # beside the pipeline's own waiting
             if len(events) < len(items):
                 await self._set_aside(raw, items)
             if len(early) < len(tickets):
@@ -168,8 +173,8 @@ class Intake:
             await waiter.future
         finally:
             self._patience.end(waiter)
-        if jobs and self._media is not None:
-            self._media.start(jobs)
+        if errands:
+            self._errands.start(errands)
         return Receipt.ACCEPTED if waiter.fresh else Receipt.DUPLICATE
 
     async def _in_order(self, items: list[Decoded]) -> list[Decoded]:

@@ -7,9 +7,8 @@ from msgspec.structs import replace
 from connectors.api import Blobs, ChannelConfig, LinkMaker, MediaSource
 from connectors.http import TooLarge
 from connectors.media_types import check_type, type_of
+from connectors.stores import PREFIX
 from normalizer.parts import Media
-
-PREFIX = "sha256:"
 
 
 async def fetch(source: MediaSource, media: Media, options: ChannelConfig, blobs: Blobs) -> Media:

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from connectors.api import Blobs, Capabilities, ChannelConfig, Connector, LinkMaker, MediaSource, Performer
 from connectors.errors import RecipientGone, Refused
+from connectors.stores import PREFIX
 from dedup.api import Deduplicator
-from gateway.media_store import PREFIX, fetch, linked
+from gateway.media_store import fetch, linked
 from gateway.outbound_message import address_of
 from normalizer import rpc
 from normalizer.methods import (

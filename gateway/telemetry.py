@@ -60,10 +60,25 @@ BROKER_UP = Gauge("gateway_broker_up", "1 while a publish would be sent", multip
 DEDUP_UP = Gauge("gateway_dedup_up", "1 while the dedup store answers", multiprocess_mode="livemin")
 IN_FLIGHT = Gauge("gateway_deliveries_in_flight", "Deliveries in the pipeline", multiprocess_mode="livesum")
 CHAT_SESSIONS = Gauge("gateway_chat_sessions", "Visitors connected, or polling", _CHANNEL, multiprocess_mode="livesum")
+ACTIVE_CALLS = Gauge("gateway_active_calls", "Telephone calls that are not over", _CHANNEL, multiprocess_mode="livesum")
 MEDIA_PENDING = Gauge("gateway_media_pending", "Media still to be fetched", _CHANNEL, multiprocess_mode="livemax")
 MEDIA_STORED = Counter("gateway_media_stored", "Media fetched and kept", _CHANNEL)
 MEDIA_FAILED = Counter("gateway_media_failed", "Media given up", (*_CHANNEL, "code"))
 MEDIA_RETRIES = Counter("gateway_media_retries", "Failed fetches that another one follows", (*_CHANNEL, "code"))
+ASR_FACTOR = Gauge(
+    "gateway_asr_real_time_factor",
+    "Seconds of work per second of sound, mean of the loaded models",
+    multiprocess_mode="livemax",
+)
+ASR_SESSIONS = Gauge("gateway_asr_sessions", "Voices recognised live", multiprocess_mode="livemax")
+ASR_ROOM = Gauge("gateway_asr_room", "Further voices that would be taken", multiprocess_mode="livemax")
+ASR_MISSED = Counter("gateway_asr_missed_milliseconds", "Live sound that was not recognised: recognisers were behind")
+ASR_RESTARTS = Counter("gateway_asr_restarts", "Recogniser processes that died")
+TRANSCRIPTIONS_PENDING = Gauge(
+    "gateway_transcriptions_pending", "Voice notes and recordings to transcribe", _CHANNEL, multiprocess_mode="livemax"
+)
+TRANSCRIBED = Counter("gateway_transcriptions", "Voice notes and recordings transcribed", _CHANNEL)
+TRANSCRIPTION_FAILED = Counter("gateway_transcriptions_failed", "Given up", (*_CHANNEL, "code"))
 JOURNAL_LOST = Counter("gateway_journal_lost_entries", "Journal entries that could not be written")
 
 _terms: set[tuple[str, str]] = set()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
 from connectors.api import Connector, Context
 from connectors.report import Report
 from gateway import telemetry
+from gateway.broker.api import Broker, Outcome, Publication
 from gateway.core import Core
+from gateway.envelope import fleeting
 from gateway.feeds import ChannelFeeds
 from gateway.intake import Intake
 from gateway.order import Statuses
@@ -21,7 +23,12 @@ from normalizer.raw import Event
 
 
 def context_of(
-    core: Core, channel: Channel, *, report: Report, publish: Callable[[Event], Awaitable[bool]], primary: bool
+    core: Core,
+    channel: Channel,
+    *,
+    report: Report,
+    publish: Callable[[Event], Awaitable[bool]],
+    primary: bool,
 ) -> Context:
     """Make the context of a channel's connector."""
     options = channel.options
@@ -41,6 +48,10 @@ def context_of(
         speech=core.speech,
         primary=primary,
         publish=publish,
+        hint=lambda event: hint(core.broker, event, core.clock()),
+        audio=core.audio,
+        seal=core.seal,
+        retention=core.retention,
     )
 
 
@@ -62,3 +73,13 @@ def sender_of(core: Core, channel: Channel, connector: Connector, intake: Intake
             link=core.link,
         ),
     )
+
+
+def hint(broker: Broker, event: Event, at: float) -> None:
+    """Publish what may be lost, if the broker takes it now: not persistent, soon expired, not claimed, not spooled."""
+    if broker.ready:
+        broker.submit([fleeting(event, timestamp=int(at))], _unheeded)
+
+
+def _unheeded(items: Sequence[Publication], outcome: Outcome) -> None:
+    """Whether it arrived interests nobody."""

@@ -186,15 +186,20 @@ class CallRecordingParams(CallParams, frozen=True, kw_only=True):
         media: the file: two channels, left the caller, right what the gateway sent; `media.url` is a signed link.
         number: counts the recordings of the call from 1 (`call.record` can stop and start again).
         started_at: when its first sample was spoken.
-        complete: false when a process died and only what had been written until then is there.
+        complete: false when sound is missing: a process died, the disk did not take it, or the call was longer than a
+            recording may be.
+        missed_ms: how much of it is silent because the disk did not take it.
         keep_until: when retention deletes it.
+        remark: what else is odd, such as a format that could not be made.
     """
 
     media: Media
     number: int = 1
     started_at: datetime
     complete: bool = True
+    missed_ms: int = 0
     keep_until: datetime | None = None
+    remark: str | None = None
 
 
 class CallTranscriptParams(CallParams, frozen=True, kw_only=True):

@@ -57,3 +57,8 @@ def contact_id(scheme: str, value: str) -> str:
 def media_id(channel_id: str, native_id: str) -> str:
     """Name a media item that the provider knows by `native_id`."""
     return "med_" + digest(channel_id, native_id)
+
+
+def call_id(channel_id: str, sip_call_id: str, from_tag: str) -> str:
+    """Name a telephone call; a Call-ID alone is not enough, as a fork repeats it with another tag."""
+    return "call_" + digest(channel_id, sip_call_id, from_tag)

@@ -21,7 +21,7 @@ NOTIFICATIONS: dict[str, type[EventParams]] = {
     "message.deleted": model.DeletedParams,
     "message.quarantined": model.QuarantinedParams,
     "message.status": model.StatusParams,
-    "message.transcribed": model.MediaParams,
+    "message.transcribed": model.TranscribedParams,
     "reaction.added": model.ReactionParams,
     "reaction.removed": model.ReactionParams,
     "receipt.delivered": model.ReceiptParams,

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from msgspec import field
 
 from normalizer.flags import Flags as Flags  # noqa: PLC0414 -- part of the model, in a module of its own for its length
-from normalizer.parts import AnyPart, Base, Media
+from normalizer.parts import AnyPart, Base, Media, Segment
 
 SCHEMA_VERSION = "1.0"
 
@@ -264,8 +264,24 @@ class LedgerParams(EventParams, frozen=True, kw_only=True):
 
 
 class MediaParams(EventParams, frozen=True, kw_only=True):
-    """`media.stored`, `media.failed`, `message.transcribed`."""
+    """`media.stored`, `media.failed`."""
 
     media: Media
     message: MessageRef | None = None
     at: datetime
+
+
+class TranscribedParams(MediaParams, frozen=True, kw_only=True):
+    """`message.transcribed`: what was said in a voice note; `media.transcript` is `text`.
+
+    With `metadata.error` (`code`, `message`) it could not be transcribed: `text` is empty, and nothing follows.
+
+    Attributes:
+        language: of the model.
+        text: of the segments, joined; empty, too, where nobody speaks.
+        segments: utterances in the order of time, from the start of the recording.
+    """
+
+    language: str
+    text: str
+    segments: tuple[Segment, ...] = ()

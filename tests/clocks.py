@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 
 class Clock:
     """Seconds since the epoch; stands still unless the test moves `now`."""
@@ -11,3 +13,13 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class Shifted:
+    """The time of day, and what the test adds to `ahead` of it, in seconds."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead

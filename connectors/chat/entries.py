@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 
 from connectors.api import LinkMaker
 from connectors.feeds import FeedEntry
-from connectors.staging import PREFIX
+from connectors.stores import PREFIX
 from normalizer.codecs.chat_types import Shown
 
 OWN = -1

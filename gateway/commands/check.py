@@ -9,10 +9,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gateway.blob_keys import FILE, missing, seal_of
 from gateway.commands.console import Config, Failure, line, report, warn
 from gateway.settings.load import load
-from gateway.settings.model import Channel
-from gateway.settings.problems import SettingsError, shown
+from gateway.settings.model import Channel, Settings
+from gateway.settings.problems import Problem, SettingsError, shown
 from gateway.settings.sources import find
 
 
@@ -46,6 +47,10 @@ async def check(
     except SettingsError as exc:
         report(exc.problems)
         return 1
+    lost = _lost_keys(loaded.settings, path)
+    if lost:
+        report(lost, loaded.warnings)
+        return 1
     if try_ is not None:
         from gateway.commands.attempt import attempt  # noqa: PLC0415 -- a plain check needs no codec
 
@@ -61,6 +66,20 @@ async def check(
 
         return await ask(loaded.settings, channels)
     return 0
+
+
+def _lost_keys(settings: Settings, path: Path) -> list[Problem]:
+    """Name the keys that something in `data_dir` was sealed with and that are not configured (any more)."""
+    folder = Path(settings.gateway.data_dir)
+    return [
+        Problem(
+            file=shown(path),
+            path="gateway.blob_key",
+            message=f"files were sealed with the key {name}, which is not among those given: they cannot be read",
+            hint=f"add that key after the others, or delete its line in {shown(folder / FILE)} to give these files up",
+        )
+        for name in missing(folder, seal_of(settings.gateway.blob_key))
+    ]
 
 
 def _count(channels: Collection[Channel]) -> str:

@@ -21,6 +21,7 @@ from connectors.api import Context, HttpConnector
 from connectors.errors import ConnectorError
 from dedup.api import Deduplicator
 from gateway import logs
+from gateway.blob_keys import seal_of
 from gateway.blobs import BlobStore
 from gateway.commands.console import Failure, line
 from gateway.commands.listing import for_people, json_line
@@ -91,7 +92,7 @@ async def _examined(
             reported[component] = Check(name=component, ok=False, detail=reason, expires_at=expires_at)
 
     ref = ChannelRef(id=channel.id, type=channel.kind, account=channel.options.account, labels=channel.options.labels)
-    blobs = BlobStore(folder)
+    blobs = BlobStore(folder, seal=seal_of(settings.gateway.blob_key))
     context = Context(
         channel=ref,
         log=structlog.get_logger("connectors").bind(channel=channel.id),

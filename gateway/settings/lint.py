@@ -10,6 +10,9 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 from msgspec.structs import fields
 
+from gateway.blob_keys import seal_of
+from gateway.settings.findings import Finding
+from gateway.settings.lint_speech import lint_speech
 from gateway.settings.model import Settings
 
 BROKERS = ("embedded:", "amqp://", "amqps://")
@@ -17,26 +20,6 @@ STORES = ("embedded:", "redis://", "rediss://")
 QUEUES = ("quorum", "classic", "stream")
 ANYWHERE = {"", "0.0.0.0", "[::]", "[::0]"}  # noqa: S104 -- compared with, not bound to
 PORT_MAX = 65_535
-
-
-class Finding(Struct, frozen=True, kw_only=True):
-    """A problem or, when not `fatal`, a warning.
-
-    Attributes:
-        path: the key to mend.
-        also: further sections it was derived from.
-    """
-
-    path: str
-    message: str
-    hint: str = ""
-    fatal: bool = True
-    also: tuple[str, ...] = ()
-
-    @property
-    def concerns(self) -> set[str]:
-        """Sections whose own problems make this finding meaningless."""
-        return {self.path.partition(".")[0], *self.also}
 
 
 def lint(settings: Settings) -> Iterator[Finding]:
@@ -47,6 +30,8 @@ def lint(settings: Settings) -> Iterator[Finding]:
     yield from _queues(settings)
     yield from _proxies(settings)
     yield from _remarks(settings)
+    yield from lint_speech(settings)
+    yield from _blob_key(settings)
     if not any(channel.options.enabled for channel in settings.channels.values()):
         yield Finding(path="channels", message="no channel is enabled; nothing can come in", fatal=False)
 
@@ -199,6 +184,13 @@ def _proxies(settings: Settings) -> Iterator[Finding]:
             ipaddress.ip_network(network)
         except ValueError as exc:
             yield Finding(path=f"http.trusted_proxies[{index}]", message=f"is not an address or network: {exc}")
+
+
+def _blob_key(settings: Settings) -> Iterator[Finding]:
+    try:
+        seal_of(settings.gateway.blob_key)
+    except ValueError as exc:
+        yield Finding(path="gateway.blob_key", message=str(exc))
 
 
 def _remarks(settings: Settings) -> Iterator[Finding]:

@@ -16,7 +16,8 @@ from connectors.registry import Spec
 from gateway.settings import references
 from gateway.settings.convert import INVALID, Converter
 from gateway.settings.describe import show
-from gateway.settings.lint import Finding, has_password, lint
+from gateway.settings.findings import Finding
+from gateway.settings.lint import has_password, lint
 from gateway.settings.model import BrokerSection, Channel, GatewaySection, Section, Settings
 from gateway.settings.problems import Problem, SettingsError, did_you_mean, shown
 from gateway.settings.sources import Sources, Table, read

@@ -34,6 +34,9 @@ class GatewaySection(Section, frozen=True, kw_only=True):
         journal_days: how long `omnigate why` can look back; 0 keeps no journal.
         quarantine_days: how long rows stay after they were re-driven or discarded; others stay until somebody decides.
         blob_days: how long attachments and raw deliveries stay after they last came; 0 keeps them for ever.
+        blob_key: seals attachments, raw deliveries and recordings on disk (AES-256-GCM): 32 random bytes in base64 or
+            hex (`openssl rand -base64 32`). Several keys, separated by blanks or line ends: the first seals, all open.
+            Keep it: what it sealed cannot be read without it.
         uvloop: use uvloop as event loop.
     """
 
@@ -44,6 +47,7 @@ class GatewaySection(Section, frozen=True, kw_only=True):
     journal_days: Annotated[int, Meta(ge=0)] = 7
     quarantine_days: Annotated[int, Meta(ge=1)] = 90
     blob_days: Annotated[int, Meta(ge=0)] = 0
+    blob_key: Secret | None = None
     uvloop: bool = True
 
 
@@ -147,13 +151,37 @@ class LogSection(Section, frozen=True, kw_only=True):
 
 
 class AsrSection(Section, frozen=True, kw_only=True):
-    """`[asr]`.
+    """`[asr]`: speech to text.
 
     Attributes:
-        models: language → Vosk model name or path.
+        models: language → name of a Vosk model in ``<data_dir>/models`` (`omnigate models`), or path. The first is the
+            language of channels that name none.
+        workers: processes that recognise; 0 is one per core.
+        max_sessions: voices recognised live at once; 0 goes by how long the models take. Beyond it calls are recorded
+            and transcribed later.
+        preload: every worker loads all models at start, so that nobody waits for one; otherwise when it first needs
+            one. Each worker has a copy in memory: of a small model a hundred megabytes or two, of a big one gigabytes.
+        buffer_secs: how far a recogniser may be behind a live voice; what is said then is not recognised.
+        missed_secs: a live voice of which so much was not recognised is given up, and its recording transcribed later.
+        final_secs: how long the last words may take when somebody has hung up.
+        wait_hours: how long voice notes and recordings wait for a model, or a free recogniser.
+        max_minutes: longer voice notes and recordings are not transcribed.
+        numerals: numbers that were said become figures ("four two seven" is "427"); English and German.
+        mask: what becomes asterisks in transcripts: ``cards``, numbers that pass the check of card numbers; ``digits``,
+            every four digits or more in a row.
     """
 
     models: dict[str, str] = {}
+    workers: Annotated[int, Meta(ge=0, le=256)] = 0
+    max_sessions: Annotated[int, Meta(ge=0)] = 0
+    preload: bool = True
+    buffer_secs: Seconds = 5.0
+    missed_secs: Seconds = 5.0
+    final_secs: Seconds = 3.0
+    wait_hours: Seconds = 168.0
+    max_minutes: Seconds = 240.0
+    numerals: bool = False
+    mask: Literal["none", "cards", "digits"] = "none"
 
 
 class Channel(Struct, frozen=True, kw_only=True):

@@ -66,11 +66,12 @@ class Report:
 class Bar:
     """A progress bar on stderr, if that is a terminal."""
 
-    def __init__(self, total: int) -> None:
-        """Expect `total` deliveries."""
+    def __init__(self, total: int, doing: str = "delivering") -> None:
+        """Expect `total` deliveries, or whatever is being done."""
+        self._doing = doing
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
-        self._task = self._bar.add_task("delivering", total=total)
+        self._task = self._bar.add_task(doing, total=total)
 
     def __enter__(self) -> Callable[[Report], None]:
         """Show it."""
@@ -83,7 +84,8 @@ class Bar:
 
     def show(self, report: Report) -> None:
         """Move it."""
-        text = f"delivering, {report.retried} retried, {report.failed} failed"
+        retried = f", {report.retried} retried" if report.retried else ""
+        text = f"{self._doing}{retried}, {report.failed} failed"
         self._bar.update(self._task, completed=report.sent, description=text)
 
 

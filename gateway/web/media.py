@@ -11,8 +11,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from urllib.parse import quote
 
+import structlog
+
 from connectors.api import Delivery, LinkMaker, Reply
+from connectors.stores import PREFIX
+from gateway.blob_reading import BlobFile, Unreadable
 from gateway.blobs import NAME, TYPE, BlobStore
+from gateway.web.ranges import Unsatisfiable, wanted
+from gateway.web.streamed import Streamed
+
+log = structlog.get_logger(__name__)
 
 NOT_FOUND = Reply(status=404, body=b"not found")
 HEADERS = {
@@ -42,22 +50,46 @@ def media_link(blobs: BlobStore, public_url: str, clock: Callable[[], float]) ->
     return link
 
 
-def media_mount(blobs: BlobStore) -> Callable[[Delivery], Awaitable[Reply]]:
+def media_mount(blobs: BlobStore) -> Callable[[Delivery], Awaitable[Reply | Streamed]]:
     """Make the handler of ``/media/``."""
 
-    async def serve(delivery: Delivery) -> Reply:
+    async def serve(delivery: Delivery) -> Reply | Streamed:
         if delivery.method not in {"GET", "HEAD"}:
             return Reply(status=405, body=b"method not allowed", headers={"Allow": "GET, HEAD"})
         ref = blobs.verify(delivery.path, delivery.query)
         if ref is None:
             return Reply(status=403, body=b"the link is wrong or has expired")
         try:
-            data = await blobs.get(ref)
+            return _answer(delivery, await blobs.open(ref), ref)
+        except Unreadable as exc:
+            log.error("media_unreadable", ref=ref, reason=exc.reason)  # noqa: TRY400 -- the reason says it all
+            return Reply(status=500, body=b"it cannot be read")
         except KeyError:
             return NOT_FOUND
-        return Reply(body=data, content_type=_type(delivery.query), headers=_headers(delivery.query))
 
     return serve
+
+
+def _answer(delivery: Delivery, file: BlobFile, ref: str) -> Reply | Streamed:
+    """Serve what is asked for of an open file; whoever sends the answer closes it."""
+    etag = f'"{ref.removeprefix(PREFIX)}"'
+    headers = _headers(delivery.query) | {"ETag": etag, "Accept-Ranges": "bytes"}
+    try:
+        part = wanted(delivery.headers, file.size, etag) if delivery.method == "GET" else None
+    except Unsatisfiable:
+        file.close()
+        return Reply(status=416, body=b"no such range", headers={"Content-Range": f"bytes */{file.size}"})
+    start, stop = part or (0, file.size)
+    if part:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{file.size}"
+    return Streamed(
+        status=206 if part else 200,
+        length=stop - start,
+        pieces=file.pieces(start, stop),
+        close=file.close,
+        content_type=_type(delivery.query),
+        headers=headers,
+    )
 
 
 def _type(query: Mapping[str, str]) -> str:

@@ -27,10 +27,11 @@ from gateway.web.address import BACKLOG, bind
 from gateway.web.delivery import delivery
 from gateway.web.protocol import Connections, hide_versions
 from gateway.web.quick import Quick, quick
+from gateway.web.streamed import Streamed, send
 
 log = structlog.get_logger(__name__)
 
-Mount = Callable[[Delivery], Awaitable[Reply]]
+Mount = Callable[[Delivery], Awaitable[Reply | Streamed]]
 PREFIX, PAGES = "/c/", "/chat/"
 ALLOWED = frozenset({"GET", "POST", "HEAD"})
 PAGE_METHODS = ALLOWED | {"OPTIONS", "PUT"}
@@ -196,7 +197,8 @@ class PublicServer:
         return endpoint
 
     async def _serve(self, request: BaseRequest, handle: Mount, rest: str, body: bytes) -> web.StreamResponse:
-        return self._response(request, await handle(self._delivery(request, rest, body)))
+        reply = await handle(self._delivery(request, rest, body))
+        return await send(request, reply) if isinstance(reply, Streamed) else self._response(request, reply)
 
     async def _page(self, request: BaseRequest, channel: str, rest: str) -> web.StreamResponse:
         connector = self._pages.get(channel)

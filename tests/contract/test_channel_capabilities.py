@@ -72,6 +72,9 @@ def beyond(able: Capabilities) -> Iterator[tuple[str, AnyPart]]:
 SENDING = sorted({kind for kind, _ in FOUND["send"]})
 """Kinds whose codec writes messages; of those whose connector does (mail) the capabilities alone are looked at."""
 
+TALKING = [kind for kind in KINDS if SPECS[kind].capabilities.parts]
+"""Kinds that send messages at all."""
+
 
 def render(bench: Bench, kind: str, part: AnyPart, *, degrade: bool) -> Outbound:
     """Build the message as `message.send` does; raises `RpcError` with what it would answer."""
@@ -102,7 +105,7 @@ def test_there_is_a_sample_of_every_type() -> None:
     assert set(WORDS) == set(type_names) - WORDLESS - {"text"}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TALKING)
 async def test_what_is_beyond_a_kind_is_refused_with_what_it_needs_and_what_there_is(bench: Bench, kind: str) -> None:
     for need, part in beyond(able(bench, kind)):
         with pytest.raises(RpcError) as caught:
@@ -113,7 +116,17 @@ async def test_what_is_beyond_a_kind_is_refused_with_what_it_needs_and_what_ther
         assert caught.value.data["have"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - set(TALKING)))
+async def test_a_kind_that_sends_no_messages_refuses_every_part(bench: Bench, kind: str) -> None:
+    for part in SAMPLES.values():
+        for degrade in (False, True):
+            with pytest.raises(RpcError) as caught:
+                render(bench, kind, part, degrade=degrade)
+
+            assert caught.value.number == rpc.CAPABILITY_MISSING
+
+
+@pytest.mark.parametrize("kind", TALKING)
 async def test_what_is_beyond_a_kind_is_said_in_words_where_that_is_wanted(bench: Bench, kind: str) -> None:
     assert "text" in (able(bench, kind)).parts
     for need, part in beyond(able(bench, kind)):

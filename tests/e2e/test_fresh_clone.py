@@ -87,8 +87,8 @@ def test_it_says_where_everything_is(clone: Clone) -> None:
 
     assert f"http://127.0.0.1:{clone.ports['8080']}/c/<channel>" in said
     assert f"http://127.0.0.1:{clone.ports['8081']}/" in said
-    for channel in ("demo-mail (email)", "demo-orders (webhook)", "demo-telegram (telegram)", "demo-web (chat)"):
-        assert channel in said
+    for channel in ("mail (email)", "orders (webhook)", "phone (sip)", "telegram (telegram)", "web (chat)"):
+        assert f"demo-{channel}" in said
     assert "error" not in said.lower()
     wait_until(lambda: listening(clone.ports["2525"]), timeout=SOON, what="the SMTP port")
 

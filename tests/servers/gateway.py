@@ -52,7 +52,7 @@ class GatewayProcess:
             queues: names and binding keys, declared by the gateway.
             channels: TOML of further channels.
             telegram: further options of the channel `tg`, as TOML lines.
-            sections: further lines of the sections `gateway`, `http`, `admin`, `broker`, `dedup` and `log`, as TOML.
+            sections: further lines of `gateway`, `http`, `admin`, `broker`, `dedup`, `log` and `asr`, as TOML.
             env: further environment.
         """
         self.folder = folder
@@ -196,6 +196,7 @@ class GatewayProcess:
             "broker": f'url = "{broker}"\nqueues = [{declared}]',
             "dedup": f'url = "{dedup}"',
             "log": 'format = "json"',
+            "asr": "",
         }
         tables = (f"[{name}]\n{text}\n{sections.get(name, '')}\n" for name, text in lines.items())
         return 'include = ["channels/*.toml"]\n' + "".join(tables) + _TELEGRAM + channels

@@ -142,11 +142,15 @@ class Process:
     def terminate(self, timeout: float) -> int:
         """SIGTERM, then wait for the exit code; after `timeout` seconds kill it and raise `TimeoutError`."""
         self.signal(signal.SIGTERM)
+        return self.wait(timeout, "ignored SIGTERM")
+
+    def wait(self, timeout: float, did: str = "went on") -> int:
+        """Wait for the exit code; after `timeout` seconds kill it and raise `TimeoutError`."""
         try:
             return self._popen.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise TimeoutError(f"pid {self.pid} ignored SIGTERM for {timeout:g} s\n{self.output()[-4000:]}") from None
+            raise TimeoutError(f"pid {self.pid} {did} for {timeout:g} s\n{self.output()[-4000:]}") from None
 
     def pause(self) -> None:
         """SIGSTOP: it keeps its connections and answers nothing, like a machine that hangs."""

@@ -12,7 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from connectors.errors import Busy
-from gateway.media_jobs import HOLD_SECS, Job, MediaJobs, pending
+from gateway.jobs import HOLD_SECS
+from gateway.media_jobs import Job, MediaJobs, pending
 from normalizer import parts as p
 from normalizer.codecs.telegram import TelegramCodec
 from normalizer.model import ChannelRef, MessageRef

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -9,20 +10,30 @@ from urllib.parse import parse_qsl, quote, urlsplit
 import pytest
 
 from connectors.api import Delivery, Reply
+from connectors.sealing import SEGMENT, Seal
 from gateway.blobs import BlobStore
 from gateway.web.media import media_link, media_mount
 
+SEAL = Seal([bytes(range(32))])
 
-async def follow(blobs: BlobStore, url: str, **changes: str) -> Reply:
+
+async def follow(blobs: BlobStore, url: str, headers: dict[str, str] | None = None, **changes: str) -> Reply:
     parts = urlsplit(url)
     query = {**dict(parse_qsl(parts.query)), **changes}
     path = parts.path.removeprefix("/media")
-    return await media_mount(blobs)(Delivery(method="GET", path=path, url=url, query=query, headers={}, body=b""))
+    delivery = Delivery(method="GET", path=path, url=url, query=query, headers=headers or {}, body=b"")
+    found = await media_mount(blobs)(delivery)
+    if isinstance(found, Reply):
+        return found
+    body = b"".join([piece async for piece in found.pieces])
+    found.close()
+    assert len(body) == found.length
+    return Reply(status=found.status, body=body, content_type=found.content_type, headers=found.headers)
 
 
-@pytest.fixture
-def blobs(tmp_path: Path) -> BlobStore:
-    return BlobStore(tmp_path)
+@pytest.fixture(params=[None, SEAL], ids=["plain", "sealed"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
+    return BlobStore(tmp_path, seal=request.param)
 
 
 @pytest.mark.parametrize(
@@ -71,3 +82,74 @@ async def test_type_name_and_end_cannot_be_changed(blobs: BlobStore, changes: di
     assert (await follow(blobs, url, **changes)).status == 403
     assert (await follow(blobs, bare, **changes)).status == 403
     assert (await follow(blobs, url)).status == 200
+
+
+DATA = random.Random(6).randbytes(3 * SEGMENT + 17)
+SIZE = len(DATA)
+
+
+@pytest.mark.parametrize(
+    ("asked", "start", "stop"),
+    [
+        ("bytes=0-0", 0, 1),
+        ("bytes=5-", 5, SIZE),
+        ("bytes=-5", SIZE - 5, SIZE),
+        ("bytes=-99999999", 0, SIZE),
+        (f"bytes={SEGMENT - 1}-{SEGMENT}", SEGMENT - 1, SEGMENT + 1),
+        (f"bytes={SEGMENT}-{3 * SEGMENT}", SEGMENT, 3 * SEGMENT + 1),
+        (f"bytes={SIZE - 1}-{SIZE + 100}", SIZE - 1, SIZE),
+    ],
+)
+async def test_a_part_is_served_where_one_is_asked_for(blobs: BlobStore, asked: str, start: int, stop: int) -> None:
+    url, _ = media_link(blobs, "https://gw.example", time.time)(await blobs.put(DATA), mime="audio/wav", name=None)
+
+    reply = await follow(blobs, url, {"range": asked})
+
+    assert (reply.status, reply.body) == (206, DATA[start:stop])
+    assert reply.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{SIZE}"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"range": "bytes=0-1,5-6"},
+        {"range": "bytes=9-3"},
+        {"range": "bytes=-"},
+        {"range": "lines=1-2"},
+        {"range": "bytes=\u0663-"},
+        {"range": "bytes=0-1", "if-range": '"another"'},
+    ],
+    ids=["none", "two", "backwards", "empty", "lines", "digits of another script", "another file"],
+)
+async def test_all_is_served_where_no_part_can_be(blobs: BlobStore, headers: dict[str, str]) -> None:
+    url, _ = media_link(blobs, "https://gw.example", time.time)(await blobs.put(DATA), mime="audio/wav", name=None)
+
+    reply = await follow(blobs, url, headers)
+
+    assert (reply.status, reply.body) == (200, DATA)
+    assert reply.headers["Accept-Ranges"] == "bytes"
+
+
+async def test_a_part_of_the_same_file_is_served_to_who_has_the_rest(blobs: BlobStore) -> None:
+    url, _ = media_link(blobs, "https://gw.example", time.time)(await blobs.put(DATA), mime="audio/wav", name=None)
+    etag = (await follow(blobs, url)).headers["ETag"]
+
+    assert (await follow(blobs, url, {"range": "bytes=1-2", "if-range": etag})).body == DATA[1:3]
+
+
+@pytest.mark.parametrize(("data", "asked"), [(DATA, f"bytes={SIZE}-"), (DATA, "bytes=-0"), (b"", "bytes=0-")])
+async def test_a_part_behind_the_end_is_refused(blobs: BlobStore, data: bytes, asked: str) -> None:
+    url, _ = media_link(blobs, "https://gw.example", time.time)(await blobs.put(data), mime="audio/wav", name=None)
+
+    reply = await follow(blobs, url, {"range": asked})
+
+    assert (reply.status, reply.headers["Content-Range"]) == (416, f"bytes */{len(data)}")
+
+
+async def test_a_file_whose_key_is_gone_is_an_error_and_not_missing(tmp_path: Path) -> None:
+    sealed = BlobStore(tmp_path, seal=SEAL)
+    url, _ = media_link(sealed, "https://gw.example", time.time)(await sealed.put(DATA), mime=None, name=None)
+
+    assert (await follow(BlobStore(tmp_path), url)).status == 500
+    assert (await follow(sealed, url)).status == 200

@@ -168,3 +168,14 @@ def test_a_broken_url_is_a_problem(url: str) -> None:
     (found,) = findings(f"[broker]\nurl = '{url}'\n" + post("a"))
 
     assert found.startswith("broker.url: is not a URL")
+
+
+def test_a_blob_key_is_32_bytes_and_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = '[gateway]\nblob_key = "env:BLOB_KEY"\n' + post("a")
+    monkeypatch.setenv("BLOB_KEY", f"{'ab' * 32}\n{'cd' * 32}")
+    assert findings(text) == []
+
+    monkeypatch.setenv("BLOB_KEY", f"{'ab' * 32} too-short")
+    (found,) = findings(text)
+    assert found.startswith("gateway.blob_key: key 2 is not 32 bytes in base64 or hex")
+    assert "too-short" not in found

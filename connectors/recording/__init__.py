@@ -1,0 +1,1 @@
+"""Recordings of calls: written while somebody speaks, adopted by the blob store after; see README.md."""

@@ -1,0 +1,134 @@
+"""What goes wrong around calls: a gateway that is killed, a broker that takes nothing, a port that is taken."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from connectors.errors import Busy, Misconfigured
+from normalizer.rpc import RpcError
+from tests.servers.sipp import Sipp
+from tests.sip import scenarios, sound
+from tests.sip.line import Line, running
+
+SPEECH = sound.encode_ulaw(sound.sweep(4.0))
+
+
+def caller(folder: Path, scenario: str = scenarios.TALK_AND_BYE) -> Sipp:
+    return Sipp(folder, scenario, speech=SPEECH)
+
+
+async def went(sipp: Sipp) -> None:
+    outcome = await asyncio.to_thread(sipp.wait)
+    assert outcome.code == 0, outcome.log
+
+
+async def test_who_is_killed_with_calls_tells_their_end_at_the_next_start(tmp_path: Path) -> None:
+    async with running(tmp_path / "alive", record=True, transcribe_calls=False) as line:
+        phone = caller(tmp_path, scenarios.WAIT_FOR_BYE).start(line.port)
+        call = (await line.until("call.answered"))["call_id"]
+        ringing = len(list((tmp_path / "alive" / "sip").iterdir()))
+        await asyncio.sleep(2.5)
+        shutil.copytree(tmp_path / "alive", tmp_path / "killed")  # the disk at the moment of a kill -9
+        await line.ask("call.hangup", call_id=call)
+        await went(phone)
+
+    heir = Line(tmp_path / "killed")
+    async with running(tmp_path / "killed", line=heir, record=True, transcribe_calls=False):
+        ended = await heir.until("call.ended")
+        ready = await heir.until("call.recording.ready")
+    again = Line(tmp_path / "killed")
+    async with running(tmp_path / "killed", line=again):
+        pass
+
+    assert ringing
+    assert (ended["call_id"], ended["reason"], ended["by"]) == (call, "gateway_failure", "gateway")
+    assert ended["answered"] is ended["recorded"] is True
+    assert ended["talk_ms"] > 500
+    assert ready["call_id"] == call
+    assert ready["complete"] is False
+    assert ready["media"]["duration_ms"] > 1000
+    assert again.events == []
+
+
+async def test_a_broker_and_a_disk_that_take_nothing_delay_the_events_and_lose_none(tmp_path: Path) -> None:
+    async with running(tmp_path, transcribe_calls=False) as line:
+        line.failing = Busy(0.05)
+        await went(caller(tmp_path).start(line.port, pause_ms=500))
+        assert line.events == []
+        line.failing = None
+        await line.until("call.ended")
+
+        assert [one["method"] for one in line.events] == ["call.offered", "call.answered", "call.ended"]
+
+
+async def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
+    line = Line(tmp_path)
+    with socket.socket(type=socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", line.port))
+        with pytest.raises(ExceptionGroup) as caught:
+            async with running(tmp_path, line=line):
+                pass
+    (reason,) = caught.value.exceptions
+
+    assert isinstance(reason, Misconfigured)
+    assert str(line.port) in str(reason)
+
+
+async def test_only_one_process_of_a_node_takes_calls(tmp_path: Path) -> None:
+    async with running(tmp_path, primary=False, processes=0) as line:
+        await asyncio.sleep(0.3)
+        with pytest.raises(RpcError, match="not up"):
+            await line.ask("call.hangup", call_id="call_1")
+
+
+async def test_a_child_that_does_nothing_any_more_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.sip.process.BEAT_SECS", 0.2)
+    monkeypatch.setattr("connectors.sip.process.HANG_SECS", 1.0)
+    async with running(tmp_path, transcribe_calls=False) as line:
+        (stuck,) = line.pids()
+        os.kill(stuck, signal.SIGSTOP)
+        await line.wait(lambda: line.up() and line.pids() != [stuck], "another process")
+        await went(caller(tmp_path).start(line.port, pause_ms=300))
+
+
+async def test_a_missing_prompt_is_said_and_the_call_goes_on(tmp_path: Path) -> None:
+    async with running(
+        tmp_path, transcribe_calls=False, prompts={"hello": str(tmp_path / "no.wav")}, greeting="hello"
+    ) as line:
+        await went(caller(tmp_path).start(line.port, pause_ms=300))
+        await line.until("call.ended", reason="completed")
+
+        assert "no.wav" in (line.reports["prompts"] or "")
+
+
+async def test_a_call_that_takes_too_long_is_hung_up(tmp_path: Path) -> None:
+    async with running(tmp_path, transcribe_calls=False, max_call_secs=0.5) as line:
+        phone = caller(tmp_path, scenarios.WAIT_FOR_BYE).start(line.port)
+        ended = await line.until("call.ended")
+        await went(phone)
+
+        assert (ended["reason"], ended["by"]) == ("max_duration", "policy")
+
+
+async def test_a_gateway_that_is_busy_at_the_answer_misses_no_word(tmp_path: Path) -> None:
+    async with running(tmp_path, transcribe_calls=False, record=True) as line:
+        phone = caller(tmp_path).start(line.port, pause_ms=3000)
+        await line.wait(lambda: line.connector.active_calls, "a call")
+        time.sleep(0.8)  # nothing else runs meanwhile: the answer, and sound after it, wait in the socket
+        await line.until("call.ended")
+        ready = await line.until("call.recording.ready")
+        await went(phone)
+
+        digest = ready["media"]["sha256"]
+        heard = sound.read(tmp_path / "blobs" / digest[:2] / digest)[:, 0]
+        begins = sound.match(sound.sweep(4.0)[:800], heard)[0]
+        assert begins.likeness > 0.9
+        assert begins.lag < 3200

@@ -1,0 +1,124 @@
+"""A SIP peer of bytes: sends what no library would send, and looks whether the other side still lives."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import socket
+import time
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+SESSION = "v=0\r\no=a 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+SDP = SESSION + "m=audio 40000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+_NUMBERS = itertools.count(1)
+
+
+def unique() -> str:
+    """Make a token for branches, tags and Call-IDs."""
+    return f"{next(_NUMBERS)}x{time.monotonic_ns()}"
+
+
+class Agent:
+    """A UDP socket on the loopback that speaks to one SIP server; use it in a ``with``."""
+
+    def __init__(self, port: int) -> None:
+        """Speak to `port`."""
+        self.target = ("127.0.0.1", port)
+        self._socket = socket.socket(type=socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+
+    def __enter__(self) -> Self:
+        """Be open."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        """Close."""
+        self._socket.close()
+
+    def message(
+        self,
+        method: str = "INVITE",
+        body: str | bytes = SDP,
+        *,
+        uri: str | None = None,
+        via: str | None = None,
+        sender: str | None = None,
+        to: str = "To: <sip:100@127.0.0.1>\r\n",
+        call_id: str | None = None,
+        cseq: str | None = None,
+        contact: str | None = None,
+        forwards: str = "Max-Forwards: 70\r\n",
+        more: str = "",
+        kind: str = "application/sdp",
+        length: str | None = None,
+        version: str = "SIP/2.0",
+    ) -> bytes:
+        """Write a request that is right, except for what is given: whole header lines, with their line ends."""
+        token, data = unique(), body.encode("latin1") if isinstance(body, str) else body
+        lines = [
+            f"{method} {uri or f'sip:100@127.0.0.1:{self.target[1]}'} {version}\r\n",
+            f"Via: SIP/2.0/UDP 127.0.0.1:{self.port};branch=z9hG4bK{token}\r\n" if via is None else via,
+            forwards,
+            sender or f"From: <sip:t@127.0.0.1>;tag={token}\r\n",
+            to,
+            f"Call-ID: {token}\r\n" if call_id is None else call_id,
+            f"CSeq: {cseq or f'1 {method}'}\r\n",
+            f"Contact: <sip:t@127.0.0.1:{self.port}>\r\n" if contact is None else contact,
+            more,
+            f"Content-Type: {kind}\r\n" if data else "",
+            f"Content-Length: {len(data) if length is None else length}\r\n\r\n",
+        ]
+        return "".join(lines).encode("latin1") + data
+
+    def send(self, data: bytes) -> None:
+        """Send a datagram; what is too large for one is left out."""
+        with suppress(OSError):
+            self._socket.sendto(data, self.target)
+
+    def answers(self, secs: float) -> list[bytes]:
+        """Collect what comes, until nothing has come for `secs`."""
+        found = []
+        self._socket.settimeout(secs)
+        with suppress(TimeoutError, ConnectionError):
+            while True:
+                found.append(self._socket.recv(65_535))
+        return found
+
+    def alive(self, secs: float = 10) -> bool:
+        """Ask by OPTIONS, again and again (UDP may lose it), whether anybody answers at all."""
+        return self.options(secs) is not None
+
+    def options(self, secs: float = 10) -> int | None:
+        """Return the status of the answer to an OPTIONS; None if there is none in time."""
+        until = time.monotonic() + secs
+        while time.monotonic() < until:
+            with Agent(self.target[1]) as one:
+                one.send(one.message("OPTIONS", ""))
+                for answer in one.answers(0.5):
+                    if found := re.match(rb"SIP/2\.0 (\d{3})", answer):
+                        return int(found[1])
+        return None
+
+    def hang_up(self, answers: list[bytes]) -> None:
+        """End the calls that were taken: ACK and BYE for every 2xx of an INVITE."""
+        for answer in answers:
+            head = answer.decode("latin1").split("\r\n")
+            named = {line.partition(":")[0].strip().lower(): line for line in head[1:] if ":" in line}
+            if not head[0].startswith("SIP/2.0 2") or not {"from", "to", "call-id", "cseq"} <= named.keys():
+                continue
+            number, _, method = named["cseq"].partition(":")[2].strip().partition(" ")
+            if method == "INVITE":
+                for follow, cseq in (("ACK", number), ("BYE", str(int(number) + 1))):
+                    self.send(
+                        self.message(
+                            follow,
+                            "",
+                            sender=named["from"] + "\r\n",
+                            to=named["to"] + "\r\n",
+                            call_id=named["call-id"] + "\r\n",
+                            cseq=f"{cseq} {follow}",
+                        )
+                    )
