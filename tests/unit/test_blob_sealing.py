@@ -45,7 +45,7 @@ async def test_a_sealed_blob_has_the_name_it_would_have_anyway_and_is_read_back(
     assert await store.exists(ref)
     written = only(tmp_path).read_bytes()
     assert len(written) == sealed_size(len(data))
-    assert not data or data not in written
+    assert len(data) < 16 or data not in written  # a single byte is there by chance
 
 
 async def test_what_was_stored_before_there_was_a_key_is_read_and_sealed_when_it_comes_again(tmp_path: Path) -> None:
