@@ -136,15 +136,20 @@ def _german_value(word: str) -> int | None:
     for name, size in _DE_SCALES:
         head, found, tail = word.partition(name)
         if found and (head or tail):
-            factor = 1 if head in {"", "ein"} else _german_value(head)
-            rest = _german_value(tail.removeprefix("und")) if tail else 0
+            factor = _german_part(head) if head else 1
+            rest = _german_part(tail.removeprefix("und")) if tail else 0
             return None if factor is None or rest is None else factor * size + rest
     for tens, value in _DE_TENS.items():
         unit = word.removesuffix(tens).removesuffix("und")
         if word.endswith("und" + tens):
-            ones = 1 if unit == "ein" else _DE_UNITS.get(unit)
+            ones = _german_part(unit) if unit == "ein" or unit in _DE_UNITS else None
             return value + ones if ones else None
     return None
+
+
+def _german_part(word: str) -> int | None:
+    """Read a part of a number, where one is ``ein``."""
+    return 1 if word == "ein" else _german_value(word)
 
 
 def render(words: Sequence[str], replaced: Sequence[tuple[Run, str]]) -> str:
