@@ -35,6 +35,7 @@ _DE_TENS = {
     "zwanzig": 20, "dreißig": 30, "dreissig": 30, "vierzig": 40, "fünfzig": 50, "sechzig": 60, "siebzig": 70,
     "achtzig": 80, "neunzig": 90,
 }  # fmt: skip
+_DE_PARTS = {"ein": 1, "hundert": 100}
 _DE_SCALES = (("tausend", 1_000), ("hundert", 100))
 
 
@@ -148,8 +149,8 @@ def _german_value(word: str) -> int | None:
 
 
 def _german_part(word: str) -> int | None:
-    """Read a part of a number, where one is ``ein``."""
-    return 1 if word == "ein" else _german_value(word)
+    """Read a part of a number, where one is ``ein`` and a hundred may stand alone."""
+    return _DE_PARTS[word] if word in _DE_PARTS else _german_value(word)
 
 
 def render(words: Sequence[str], replaced: Sequence[tuple[Run, str]]) -> str:
