@@ -203,7 +203,7 @@ def _storm(lab: Lab) -> tuple[Row, float]:
 
     def calls(cancelled: int, short: int) -> int:
         runs = [
-            Sipp(lab._folder, scenarios.CANCEL_AT_ONCE).start(port, calls=cancelled, at_once=8, per_second=25),
+            Sipp(lab._folder, scenarios.CANCEL).start(port, calls=cancelled, at_once=8, per_second=40, pause_ms=5),
             Sipp(lab._folder, scenarios.TALK_AND_BYE).start(port, calls=short, at_once=8, per_second=40, pause_ms=20),
         ]
         outcomes = [run.wait(300) for run in runs]
