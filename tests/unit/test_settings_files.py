@@ -155,7 +155,7 @@ def test_every_example_is_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         issued.private_key_pem.write_to_path(tmp_path / "privkey.pem")
         issued.cert_chain_pems[0].write_to_path(tmp_path / "fullchain.pem")
     for prompt in re.findall(r'"/etc/omnigate/prompts/([^"]+)"', text):
-        (tmp_path / prompt).touch()
+        (tmp_path / prompt).write_bytes(b"RIFF\x24\0\0\0WAVEfmt ")
     text = text.replace("/etc/omnigate/prompts/", f"{tmp_path}/")
     (tmp_path / "gw.toml").write_text(text, encoding="utf-8")
 
