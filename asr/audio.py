@@ -20,11 +20,9 @@ import av
 from av.audio.resampler import AudioResampler
 
 from asr.errors import Unreadable
+from asr.sound import BYTES, MAX_SECS
 
 FORMATS = "ogg,mp3,wav,w64,aac,amr,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,flac,caf,aiff,au,asf"
-BYTES = 2
-"""Of a sample."""
-MAX_SECS = 14_400.0
 _SILK = (
     b"#!SILK_V3",
     b"\x02#!SILK_V3",

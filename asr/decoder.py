@@ -13,31 +13,16 @@ import sys
 from typing import BinaryIO
 
 import msgspec
-from msgspec import Struct
 
 from asr.audio import decode
 from asr.errors import Unreadable
+from asr.sound import Failure, Task
 
 MEMORY_BYTES = 1_073_741_824
 CPU_SECS = 60
 SPEED = 20.0
 """Sound is decoded faster than this many times real time; so a second of processor time is allowed for so much."""
 NICE = 10
-
-
-class Task(Struct, frozen=True):
-    """What to do, as JSON on the command line."""
-
-    rate: int
-    max_secs: float
-    channel: int | None = None
-
-
-class Failure(Struct, frozen=True):
-    """What is wrong with the file; `asr.errors.Unreadable`."""
-
-    code: str
-    message: str
 
 
 def main(argument: str) -> int:

@@ -15,9 +15,8 @@ from typing import BinaryIO
 
 import msgspec
 
-from asr.audio import BYTES, MAX_SECS
-from asr.decoder import Failure, Task
 from asr.errors import Unreadable
+from asr.sound import BYTES, MAX_SECS, Failure, Task
 
 PIECE_BYTES = 65_536
 STALL_SECS = 120.0

@@ -11,9 +11,10 @@ from typing import Any
 
 import vosk
 
-from asr.audio import BYTES, RateConverter
+from asr.audio import RateConverter
 from asr.errors import MissingModel
 from asr.models import Model
+from asr.sound import BYTES
 from normalizer.parts import Segment, Word
 
 PARTIAL_SECS = 0.5

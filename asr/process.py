@@ -15,6 +15,7 @@ import structlog
 from asr import wire
 from asr.errors import Died, MissingModel, Unavailable
 from asr.session import Session
+from asr.sound import BYTES
 
 log = structlog.get_logger(__name__)
 
@@ -240,7 +241,7 @@ class WorkerProcess:
         if session is None or not taken:
             return
         session.progress(taken)
-        path, secs = session.order.path, taken / (session.order.rate * 2)
+        path, secs = session.order.path, taken / (session.order.rate * BYTES)
         before, weight = self.factor(path), min(1.0, secs / HALF_LIFE_SECS)
         self.factors[path] = before + (busy / secs - before) * weight
 

@@ -12,8 +12,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from asr import wire
-from asr.audio import BYTES
 from asr.errors import AsrError, Unavailable
+from asr.sound import BYTES
 from normalizer.parts import Segment
 
 

@@ -20,9 +20,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from asr import wire
-from asr.audio import BYTES
 from asr.engine import PARTIAL_SECS, Engine, Recogniser
 from asr.models import read
+from asr.sound import BYTES
 
 STEP_SECS = 0.2
 REPORT_SECS = 0.5

@@ -36,8 +36,8 @@ log = structlog.get_logger(__name__)
 
 LOOK_SECS = 0.2
 UNTOLD_SECS = 5.0
-MODEL_SECS = 15.0
-"""How soon a job that waits for a model looks for it again."""
+MODEL_SECS, MODEL_MOST_SECS = 2.0, 60.0
+"""How soon a job that waits for a model, or for its channel, looks for it again: longer each time."""
 DEATHS_MOST = 3
 """A file of which so many recognisers died is given up."""
 BACKOFF = Backoff(base=1.0, cap=60.0)
@@ -126,7 +126,7 @@ class Transcriber:
         job = taken.job
         target = self._tools.target(job.channel.id)
         if target is None:
-            await self._jobs.retry(taken, MODEL_SECS, "no_channel")
+            await self._jobs.retry(taken, _patience(taken), "no_channel")
             return
         language = job.language or next(iter(self._tools.pool.languages), "")
         if job.segments is None and job.error is None:
@@ -146,7 +146,7 @@ class Transcriber:
         try:
             return replace(job, segments=await self._listen(job, language))
         except MissingModel as exc:
-            return await self._wait(taken, exc.code, str(exc), MODEL_SECS)
+            return await self._wait(taken, exc.code, str(exc), _patience(taken))
         except Unreadable as exc:
             return failed(job, exc.code, str(exc))
         except KeyError:
@@ -208,6 +208,10 @@ class Transcriber:
                 self._shown[name] = target.ref.type
             if name in self._shown:
                 telemetry.TRANSCRIPTIONS_PENDING.labels(name, self._shown[name]).set(counts.get(name, 0))
+
+
+def _patience(taken: Taken) -> float:
+    return min(MODEL_MOST_SECS, MODEL_SECS * taken.attempts)
 
 
 def failed(job: SpeechJob, code: str, reason: str) -> SpeechJob:

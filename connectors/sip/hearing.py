@@ -129,7 +129,8 @@ class Hearing:
 
     def tell_whole(self) -> None:
         """Tell the whole transcript, the last event of it."""
-        self._tell(tuple(sorted(self._segments, key=lambda one: (one.start_ms, one.channel or 0))), complete=True)
+        segments = sorted(self._segments, key=lambda one: (one.start_ms, one.channel or 0))
+        self._tell(self._speech.whole(segments, self._language), complete=True)
 
     def _tell(self, segments: tuple[Segment, ...], *, complete: bool) -> None:
         number = self._call.count(METHOD)

@@ -26,7 +26,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 KEY, OTHER = "00" * 32, "11" * 32
 VOICE = sound.sweep(3.0)
 NEARLY_ALL = 0.85
-"""Of the windows of 100 ms correlate 0.99: on a busy machine the caller's own packets are late, and PJSIP fills in."""
+"""The share of 100 ms windows that correlate by 0.99: the packets of a caller on a busy machine may be late, and PJSIP
+fills in. What is missing is counted apart, and must be nothing."""
 
 
 class Telephony:
@@ -41,7 +42,7 @@ class Telephony:
 kind = "sip"
 listen = "127.0.0.1:{self.port}"
 record = true
-transcribe_calls = false
+transcribe = false
 recording = {{ {recording} }}
 {more}
 """
@@ -133,11 +134,10 @@ async def test_a_sealed_recording_is_what_was_said_and_plays_through_its_link(
     assert (await asyncio.to_thread(line.gateway.cli, "check")).returncode == 0
 
 
-@pytest.mark.parametrize("key", ["", KEY], ids=["plain", "sealed"])
 async def test_what_was_said_before_kill_9_is_kept_and_told_at_the_next_start(
-    telephony: Callable[..., Telephony], key: str
+    telephony: Callable[..., Telephony],
 ) -> None:
-    line = telephony(key=key)
+    line = telephony(key=KEY)
     phone = line.ring(60)
     try:
         await line.until(lambda: line.size() > 2.5 * 32_000)
@@ -154,7 +154,7 @@ async def test_what_was_said_before_kill_9_is_kept_and_told_at_the_next_start(
 
     assert ready["complete"] is False
     assert (ended["reason"], ended["call_id"]) == ("gateway_failure", ready["call_id"])
-    assert len(file) >= size - (0 if not key else size // 20)
+    assert len(file) >= size * 0.95  # a sealed log is a little larger than its sound
     kept = heard(file)
     share, missing = sound.faithful(VOICE[: min(len(VOICE), len(kept)) - 8000], kept)
     assert (share >= NEARLY_ALL, missing) == (True, 0), share
