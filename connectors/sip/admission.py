@@ -18,7 +18,11 @@ MOST = 10_000
 """Addresses, and calls, that are remembered; the oldest give way."""
 HOP = "omnigate-hop"
 """Parameter of the URI a caller was redirected to: such a call is not redirected again."""
+STREAMS_MOST = 8
+"""Media streams (``m=``) in an offer; PJSIP takes two of its 64 sockets for each of them, wanted or not."""
+_STREAM = re.compile(r"^m=", re.MULTILINE)
 _CALL_ID = re.compile(r"^(?:call-id|i)[ \t]*:[ \t]*(\S+)", re.IGNORECASE | re.MULTILINE)
+_BY_UDP = re.compile(r"\A[^\r\n]*\r\n(?:(?!v(?:ia)?[ \t]*:)[^\r\n]*\r\n)*v(?:ia)?[ \t]*:[^\r\n;]*/UDP", re.IGNORECASE)
 _TO_TAG = re.compile(r"^(?:to|t)[ \t]*:[^\r\n]*;[ \t]*tag=", re.IGNORECASE | re.MULTILINE)
 
 
@@ -27,7 +31,7 @@ class Refusal:
     """How a request is refused; `why` is a word for metrics.
 
     Attributes:
-        code: SIP status.
+        code: SIP status; 0 is no answer at all, so that the caller repeats the INVITE soon (RFC 3261 §17.1.1.2, UDP).
         retry_after: Retry-After, seconds; 0 for none.
         contact: where the caller shall go instead (302).
     """
@@ -74,9 +78,14 @@ class Admission:
         per_minute: int,
         retry_after: int,
         room: Callable[[], bool],
+        calm: Callable[[int], bool] = lambda _: True,
         clock: Callable[[], float],
     ) -> None:
-        """Take calls while there is `room`."""
+        """Take calls while there is `room`; while it is not `calm`, they are to come again in half a second.
+
+        `calm` is given how many media streams are offered.
+        """
+        self._calm = calm
         self._allow = tuple(ip_network(one, strict=False) for one in allow)
         self._rate, self._retry_after, self._room, self._clock = Rate(per_minute, clock), retry_after, room, clock
         self._known: OrderedDict[str, tuple[float, Refusal | None]] = OrderedDict()
@@ -90,11 +99,14 @@ class Admission:
     def invite(self, source: str, message: str) -> Refusal | None:
         """Judge an INVITE from `source` (``address:port``); None lets it pass.
 
-        One within a call always passes, and one that was judged is judged the same.
+        One within a call passes, if there are sockets for what it offers; one that was judged is judged the same.
         """
-        head = message.partition("\r\n\r\n")[0]
+        head, _, body = message.partition("\r\n\r\n")
+        streams = len(_STREAM.findall(body))
+        if streams > STREAMS_MOST:
+            return Refusal(488, "media")
         if _TO_TAG.search(head):
-            return None
+            return None if streams < 2 or self._calm(streams - 1) else self._paced(head)
         found = _CALL_ID.search(head)
         call, now = found[1] if found else "", self._clock()
         while self._known and now - next(iter(self._known.values()))[0] > REMEMBER_SECS:
@@ -102,11 +114,18 @@ class Admission:
         if call in self._known:
             return self._known[call][1]
         verdict = self._judge(source.rpartition(":")[0].strip("[]"), head.partition("\r\n")[0])
-        if verdict is None or verdict.why != "busy":  # room may be there the next time
+        if verdict is None and not self._calm(max(1, streams)):
+            verdict = self._paced(head)
+        if verdict is None or verdict.why not in {"busy", "paced"}:  # room may be there the next time
             self._known[call] = (now, verdict)
         if len(self._known) > MOST:
             self._known.popitem(last=False)
         return verdict
+
+    @staticmethod
+    def _paced(head: str) -> Refusal:
+        """Say nothing by UDP: the same comes again in half a second."""
+        return Refusal(0 if _BY_UDP.search(head) else 503, "paced", 1)
 
     def _judge(self, address: str, request_line: str) -> Refusal | None:
         if self._allow and not self._allowed(address):

@@ -15,6 +15,8 @@ from connectors.sip.process import Process
 from normalizer.calls import EndReason
 
 By = Literal["remote", "core", "policy", "gateway"]
+MOST_EARLY = 500
+"""Packets, 30 s, that are kept from the answer until it is known whether they may be heard."""
 REASONS: dict[int, EndReason] = {
     404: "not_found",
     408: "no_answer",
@@ -86,6 +88,7 @@ class Call:
         self.ended = asyncio.Event()
         self.told_end = asyncio.Event()
         self.clock_ms = 0  # of sound since the answer
+        self._early: list[tuple[bytes, bytes]] | None = None
         self.player = Player(
             lambda pcm: self.process.play(self.number, pcm), lambda: self.process.order("flush", self.number)
         )
@@ -128,7 +131,7 @@ class Call:
         """The other side has sent the ACK, or we have."""
         if self.state not in {"offered", "ringing"}:
             return
-        self.state, self.answered_at = "up", self._now()
+        self.state, self.answered_at, self._early = "up", self._now(), []
         self.outbox.tell(
             "call.answered",
             self.answered_at,
@@ -180,9 +183,28 @@ class Call:
         if not self.up:
             return
         self.clock_ms += wire.PACKET_MS
-        if self.ears:
-            half = len(pcm) // 2
-            left, right = bytes(pcm[:half]), bytes(pcm[half:])
+        if not self.ears and self._early is None:
+            return
+        half = len(pcm) // 2
+        left, right = bytes(pcm[:half]), bytes(pcm[half:])
+        if self._early is None:
+            for ear in self.ears:
+                ear.take(left, right)
+        elif len(self._early) < MOST_EARLY:
+            self._early.append((left, right))
+
+    @property
+    def from_ms(self) -> int:
+        """Where on the call's clock an ear begins that is put on now."""
+        return self.clock_ms - wire.PACKET_MS * len(self._early or ())
+
+    def listen(self, *, keep: bool) -> None:
+        """Let the ears hear, with what was said since the answer (`keep`), or without: nobody had agreed yet.
+
+        Until then sound is kept: a gateway that was busy at the answer shall not miss the first words.
+        """
+        early, self._early = self._early or [], None
+        for left, right in early if keep else ():
             for ear in self.ears:
                 ear.take(left, right)
 

@@ -67,7 +67,7 @@ class Hearing:
         listener = self._speech.listen(
             language=self._language, rate=wire.RATE, phrases=self._phrases, speaker=speaker, channel=channel
         )
-        return Leg(channel, listener, self._call.clock_ms)
+        return Leg(channel, listener, self._call.from_ms)
 
     def take(self, left: bytes, right: bytes) -> None:
         """See `Ear`."""

@@ -11,7 +11,8 @@ from connectors.sip import lines
 from connectors.sip.admission import HOP
 from connectors.sip.config import SipConfig
 from connectors.sip.config_parts import split_listen
-from connectors.sip.process import Owner, Process
+from connectors.sip.owner import Owner
+from connectors.sip.process import Process
 
 
 class Pool:

@@ -10,12 +10,14 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
 from connectors.errors import Misconfigured
 from connectors.sip import wire
+from connectors.sip.owner import Owner
+from connectors.sip.punctuality import Timekeeper
 
 ANSWER_SECS = 5.0
 """How long the child may take to carry out a command; it is busy for milliseconds."""
@@ -32,22 +34,6 @@ _TURN = 256
 
 class CommandFailed(Exception):
     """The child did not do it; the text is PJSIP's, or says that the call is over."""
-
-
-class Owner(Protocol):
-    """Who is told what happens; never waits."""
-
-    def happened(self, process: Process, call: int, event: dict[str, Any]) -> None:
-        """Take an event of a call, or with `call` 0 of the process."""
-        ...
-
-    def heard(self, process: Process, call: int, waiting: int, pcm: memoryview) -> None:
-        """Take 60 ms of a call: caller's leg, then the gateway's; `waiting` frames of ours are still to be played."""
-        ...
-
-    def died(self, process: Process) -> None:
-        """Know that the calls of the process have ended."""
-        ...
 
 
 class Process:
@@ -82,6 +68,7 @@ class Process:
             "log": self._logged,
             "fault": self._fault,
         }
+        self._times = Timekeeper(log)
         self._up = asyncio.Event()
         self._gone = asyncio.Event()
 
@@ -178,6 +165,7 @@ class Process:
         self._asked.clear()
         self._owner.died(self)
         self.calls.clear()
+        self._times.forget()
 
     async def _complaints(self, child: asyncio.subprocess.Process) -> None:
         """Take what it prints: PJSIP's first lines, and the last words of an abort; neither names callers."""
@@ -222,12 +210,14 @@ class Process:
     def _take(self, data: bytes) -> None:
         kind, call = wire.HEAD.unpack_from(data)
         if kind == b"P":
-            (waiting,) = wire.SOUND.unpack_from(data, wire.HEAD.size)
+            waiting, made = wire.SOUND.unpack_from(data, wire.HEAD.size)
+            self._times.took(call, made)
             self._owner.heard(self, call, waiting, memoryview(data)[wire.HEAD.size + wire.SOUND.size :])
             return
         event: dict[str, Any] = json.loads(data[wire.HEAD.size :])
         own = self._own.get(event["ev"])
         if own is None:
+            self._times.happened(call, event)
             self._owner.happened(self, call, event)
         else:
             own(call, event)

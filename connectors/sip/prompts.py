@@ -10,7 +10,6 @@ from connectors.sip import wire
 _BEEP_HZ, _BEEP_SECS, _BEEP_LEVEL = 1000.0, 0.4, 8000
 
 
-
 def beep() -> bytes:
     """Make the tone after which a caller speaks."""
     count = int(wire.RATE * _BEEP_SECS)

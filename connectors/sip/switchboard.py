@@ -9,6 +9,7 @@ from typing import Any, Literal
 from msgspec.structs import replace
 
 from connectors.api import Sink
+from connectors.sip import invitation
 from connectors.sip.attendant import Attendant
 from connectors.sip.call import By, Call
 from connectors.sip.journal import Entry, Journal
@@ -21,9 +22,7 @@ from normalizer.calls import EndReason
 from normalizer.codecs.sip import Told
 from normalizer.model import Security
 
-KEPT_HEADERS = ("user-agent", "p-asserted-identity", "remote-party-id", "diversion", "history-info", "subject")
-"""What of an INVITE is told, besides everything that begins with ``X-``."""
-HEADER_MOST, HEADERS_MOST = 512, 32
+HEADER_MOST = 512
 REFUSED_CODES = {"forbidden": "unauthorized", "rate": "throttled"}
 
 
@@ -65,16 +64,25 @@ class Switchboard:
         if name == "incoming":
             self._incoming(process, call, event)
         elif name == "ready":
-            self._starting(process)
-            missing = [one for one in self._kit.config.codecs if one not in event["codecs"]]
-            if missing:
-                self._kit.context.log.info("codecs_not_in_this_build", codecs=missing)
+            self._started(process, event)
         elif name == "registration":
             self._registered(event)
         elif name == "refused":
             self._kit.context.refused(REFUSED_CODES.get(event["why"], event["why"]))
         elif (found := self._numbers.get(call)) is not None:
             self._of_call(found, name, event)
+
+    def _started(self, process: Process, event: dict[str, Any]) -> None:
+        missing = [one for one in self._kit.config.codecs if one not in event["codecs"]]
+        self._kit.context.log.info(
+            "sip_listening",
+            ports=event["ports"],
+            calls=process.most,
+            gatekeeper=event["gatekeeper"],
+            pjsip=event["version"],
+            **({"codecs_missing": missing} if missing else {}),
+        )
+        self._starting(process)
 
     def _of_call(self, call: Call, name: str, event: dict[str, Any]) -> None:
         match name:
@@ -118,6 +126,8 @@ class Switchboard:
                 asked = config.consent is not None and call.direction == "in"
                 chosen = config.languages is not None and call.direction == "in" and not call.wants_language
                 language = None if chosen or not config.transcribe else call.wants_language or config.language
+                if language is not None and self._kit.context.speech.problem(language) is not None:
+                    language = None
                 call.confirm(recording=records and not asked, language=language)
             case "DISCONNECTED":
                 reason = sip_uri.headers(event.get("message", "")).get("reason", [])
@@ -157,41 +167,15 @@ class Switchboard:
     # -- calls --------------------------------------------------------------------------------------------------------
 
     def _incoming(self, process: Process, number: int, event: dict[str, Any]) -> None:
-        found = sip_uri.headers(event["message"])
-        sender, to = found.get("from", [""])[0], found.get("to", [""])[0]
-        parsed = sip_uri.parse(sender)
-        tag = parsed.tag if parsed else ""
-        told = Told(
-            method="call.offered",
-            sip_call_id=event["sip_call_id"],
-            from_tag=tag,
-            direction="in",
-            sender=sender,
-            to=to,
-            at=self._kit.now(),
-        )
-        call = self._add(told, process, number)
-        via = found.get("via", [""])[0].upper()
-        transport = next((one for one in ("tls", "tcp", "udp") if f"/{one.upper()}" in via), None)
-        headers = {
-            name: values[0][:HEADER_MOST]
-            for name, values in found.items()
-            if name in KEPT_HEADERS or name.startswith("x-")
-        }
-        fields = {
-            "sip_call_id": event["sip_call_id"],
-            "transport": transport,
-            "source": event["source"],
-            "headers": dict(list(headers.items())[:HEADERS_MOST]),
-        }
-        self.start(call, fields)
+        told, fields = invitation.read(event, self._kit.now())
+        self.start(self._add(told, process, number, invitation.proof(fields, self._kit.config)), fields)
 
-    def _add(self, told: Told, process: Process, number: int) -> Call:
+    def _add(self, told: Told, process: Process, number: int, security: Security) -> Call:
         call_id = ids.call_id(self._kit.context.channel.id, told.sip_call_id, told.from_tag)
         outbox = Outbox(
             told,
             channel=self._kit.context.channel,
-            security=Security(verified="none"),
+            security=security,
             sink=self._sink,
             log=self._kit.context.log,
         )
@@ -203,7 +187,7 @@ class Switchboard:
 
     def outgoing(self, told: Told, process: Process) -> Call:
         """Make a call of ours, which has no number yet."""
-        return self._add(told, process, 0)
+        return self._add(told, process, 0, Security(verified="none"))
 
     def connect(self, call: Call, number: int) -> None:
         """Give a call the number the child knows it by."""

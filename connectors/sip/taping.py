@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
@@ -84,9 +84,13 @@ class Taping:
             quiet=quiet,
             language=language,
             phrases=phrases,
-            offset_ms=call.clock_ms,
+            offset_ms=call.from_ms,
         )
-        recorder = self._shelf.begin(f"{call.id}.{number}", meta=msgspec.to_builtins(meta), started_at=self._now())
+        recorder = self._shelf.begin(
+            f"{call.id}.{number}",
+            meta=msgspec.to_builtins(meta),
+            started_at=self._now() - timedelta(milliseconds=call.clock_ms - call.from_ms),
+        )
         tape = Tape(recorder)
         call.ears.append(tape)
         call.recorded = call.recorded or not quiet

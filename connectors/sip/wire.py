@@ -23,8 +23,9 @@ MOST = 1 << 16
 BUFFER = 1 << 22
 
 HEAD = Struct("<cI")
-SOUND = Struct("<I")
-"""Before the sound of a packet from the child: how many frames of ours still wait to be played."""
+SOUND = Struct("<Id")
+"""Before the sound of a packet from the child: how many frames of ours still wait to be played, and when the media
+clock had it ready (`time.monotonic`, which the processes of a machine share)."""
 
 
 def event(call: int, content: dict[str, Any]) -> bytes:

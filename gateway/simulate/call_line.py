@@ -24,6 +24,7 @@ ANSWER_SECS = 15.0
 AHEAD = 100
 """Frames of 20 ms that may wait in the child to be said."""
 _LATE = 10
+_FULL, _SLOT_SECS = ("no room", "PJ_ETOOMANY"), 2.0  # PJSIP gives the slot of a call back a moment after its end
 _RTP = (10_000, 19_000)
 _RTP_EACH = 400
 _SILENT: Any = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(CRITICAL))
@@ -263,12 +264,17 @@ class Line:
             self.legs[call] = Leg(self, call)
             dialled.append(self.legs[call])
 
-        call_id = f"{random.getrandbits(96):x}"
-        try:
-            await self._process.dial(numbered, line="", uri=uri, sip_call_id=call_id, headers=headers or {})
-        except CommandFailed as exc:
-            raise LineFault(str(exc)) from exc
-        return dialled[0]
+        until = time.monotonic() + _SLOT_SECS
+        while True:
+            call_id = f"{random.getrandbits(96):x}"
+            try:
+                await self._process.dial(numbered, line="", uri=uri, sip_call_id=call_id, headers=headers or {})
+            except CommandFailed as exc:
+                if not any(one in str(exc) for one in _FULL) or time.monotonic() > until:
+                    raise LineFault(str(exc)) from exc
+                await asyncio.sleep(0.02)
+            else:
+                return dialled[-1]
 
     async def ask(self, command: str, call: int = 0, **content: Any) -> None:
         """Let the child do something; raises `LineFault`."""

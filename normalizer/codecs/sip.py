@@ -20,7 +20,7 @@ from normalizer.model import SCHEMA_VERSION, Address, Party
 from normalizer.raw import Decoded, Event, Outbound, RawEvent, Wire
 
 VERSION = "sip/1"
-Role = Literal["customer", "system"]
+Role = Literal["customer", "bot"]
 Word = Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
@@ -79,7 +79,7 @@ def event(raw: RawEvent, told: Told, shape: type[CallParams]) -> Event:
     key = ids.dedup_key(raw.channel.id, "call", scope, told.method, str(told.number or ""))
     call = ids.call_id(raw.channel.id, told.sip_call_id, told.from_tag)
     theirs: Role = "customer"
-    ours: Role = "system"
+    ours: Role = "bot"
     base = {
         "event_id": ids.event_id(key),
         "channel": raw.channel,

@@ -62,6 +62,10 @@ class Exchange:
         own = {name: value for name, value in options.items() if not name.startswith("gateway_")}
         rest = {name.removeprefix("gateway_"): value for name, value in options.items() if name.startswith("gateway_")}
         self.gateway = make(channels=line(self.port, **own) + more, **rest)
+        self.listen()
+
+    def listen(self) -> None:
+        """Read the events, from the first one on."""
         self.core = Core(self.gateway, CHANNEL)
 
     def close(self) -> None:
@@ -95,8 +99,16 @@ class Exchange:
         def found() -> list[str]:
             return [one["call_id"] for one in self.told("call.offered") if one["source"] == source]
 
-        wait_until(found, timeout=40, what=f"a call from {source}")
-        return found()[-1]
+        return self.wait_for(found, f"a call from {source}")[-1]
+
+    def marked(self, header: str, value: str) -> str:
+        """Wait for the call whose INVITE had a header (in small letters); returns its id."""
+
+        def found() -> list[str]:
+            offered = self.told("call.offered")
+            return [one["call_id"] for one in offered if one.get("headers", {}).get(header) == value]
+
+        return self.wait_for(found, f"a call with {header}: {value}")[0]
 
     def words(self, call: str) -> str:
         """Wait for the last transcript of a call; returns what was understood."""
@@ -112,9 +124,9 @@ class Exchange:
         return sound.read(blob(self.gateway.data_dir, digest))
 
     def children(self) -> list[psutil.Process]:
-        """Find the processes that have PJSIP in them."""
+        """Find the processes that have PJSIP in them, in the order in which they were started."""
         family = psutil.Process(self.gateway.pid).children(recursive=True)
-        return [one for one in family if _is_child(one)]
+        return sorted((one for one in family if _is_child(one)), key=_age)
 
     def memory(self) -> float:
         """Return MiB of all its processes (resident)."""
@@ -129,6 +141,12 @@ class Exchange:
 def blob(data_dir: Path, digest: str) -> Path:
     """Return where a blob is."""
     return data_dir / "blobs" / digest[:2] / digest
+
+
+def _age(process: psutil.Process) -> float:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return float(process.create_time())
+    return 0.0
 
 
 def _is_child(process: psutil.Process) -> bool:

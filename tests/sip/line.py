@@ -160,7 +160,7 @@ async def running(
 ) -> AsyncIterator[Line]:
     """Run a channel with `options`; `line` continues with what an earlier one knew (its folder is the same)."""
     line = line or Line(folder)
-    config = msgspec.convert({"listen": f"127.0.0.1:{line.port}", "rtp_ports": [30_000, 39_999], **options}, SipConfig)
+    config = msgspec.convert({"listen": f"127.0.0.1:{line.port}", "rtp_ports": [40_000, 49_999], **options}, SipConfig)
     folder.mkdir(exist_ok=True)
     store = EmbeddedDeduplicator(folder / "dedup.db")
     await store.open()

@@ -19,6 +19,7 @@ from connectors.sip.lines import child_config, children, target
 from connectors.sip.mos import mos
 from connectors.sip.player import AHEAD_FRAMES, Player
 from connectors.sip.prompts import beep
+from connectors.sip.punctuality import Punctuality
 from normalizer import sip_uri
 from normalizer.codecs.sip import party
 from tests.clocks import Clock
@@ -32,10 +33,20 @@ class Door:
     """An admission with a clock and a number of free places."""
 
     def __init__(self, *, allow: tuple[str, ...] = (), per_minute: int = 0) -> None:
-        self.clock, self.free = Clock(), True
+        self.clock, self.free, self.calm = Clock(), True, True
+        self.streams: list[int] = []
         self.admission = Admission(
-            allow=allow, per_minute=per_minute, retry_after=7, room=lambda: self.free, clock=self.clock
+            allow=allow,
+            per_minute=per_minute,
+            retry_after=7,
+            room=lambda: self.free,
+            calm=self._calm,
+            clock=self.clock,
         )
+
+    def _calm(self, streams: int) -> bool:
+        self.streams.append(streams)
+        return self.calm
 
     def __call__(self, message: str, source: str = "192.0.2.1:5060") -> Refusal | None:
         return self.admission.invite(source, message)
@@ -48,6 +59,22 @@ def test_a_call_passes_while_there_is_room() -> None:
     assert door(invite("b")) == Refusal(486, "busy", 7)
     door.free = True
     assert door(invite("b")) is None, "it was only busy"
+
+
+def test_offers_of_many_streams_are_refused_and_those_of_some_are_paced() -> None:
+    """PJSIP takes sockets for every stream of an offer, and aborts when it has no more."""
+    door = Door()
+    assert door(invite("a") + "m=audio 4 RTP/AVP 0\r\n" * 3) is None
+    assert door(invite("b") + "m=audio 4 RTP/AVP 0\r\n" * 9) == Refusal(488, "media")
+    within = invite("a", to="<sip:100@gw>;tag=77")
+    assert door(within + "m=audio 4 RTP/AVP 0\r\n") is None
+    assert door(within + "m=audio 4 RTP/AVP 0\r\n" * 9) == Refusal(488, "media")
+    door.calm = False
+    assert door(within + "m=audio 4 RTP/AVP 0\r\n") is None
+    refused = door(within + "m=audio 4 RTP/AVP 0\r\n" * 2)
+    assert refused is not None
+    assert refused.why == "paced"
+    assert door.streams == [3, 1]
 
 
 def test_an_invite_within_a_call_and_one_that_was_judged_pass_always() -> None:
@@ -64,10 +91,15 @@ def test_an_invite_within_a_call_and_one_that_was_judged_pass_always() -> None:
 
 @pytest.mark.parametrize(
     ("source", "passes"),
-    [("192.0.2.9:5060", True), ("[2001:db8::9]:5060", True), ("[::ffff:192.0.2.9]:1", True), ("198.51.100.1:5060", False),
-     ("nonsense", False)],
-)  # fmt: skip
-def test_only_named_networks_may_call(source: str, passes: bool) -> None:
+    [
+        ("192.0.2.9:5060", True),
+        ("[2001:db8::9]:5060", True),
+        ("[::ffff:192.0.2.9]:1", True),
+        ("198.51.100.1:5060", False),
+        ("nonsense", False),
+    ],
+)
+def test_only_named_networks_may_call(source: str, *, passes: bool) -> None:
     door = Door(allow=("192.0.2.0/24", "2001:db8::/32"))
     assert door(invite(), source) == (None if passes else Refusal(403, "forbidden"))
 
@@ -86,6 +118,15 @@ def test_a_full_process_sends_a_caller_on_once() -> None:
     door.free, door.admission.others = False, ["sip:omnigate@192.0.2.5:5062"]
     assert door(invite("a")) == Refusal(302, "redirected", contact="sip:omnigate@192.0.2.5:5062")
     assert door(invite("b", uri=f"sip:omnigate@gw:5062;{HOP}=1")) == Refusal(486, "busy", 7)
+
+
+def test_calls_that_come_too_fast_for_the_library_come_again() -> None:
+    door = Door()
+    door.calm = False
+    assert door(invite("a")) == Refusal(0, "paced", 1)
+    assert door(invite("b").replace("/UDP", "/TCP")) == Refusal(503, "paced", 1)
+    door.calm = True
+    assert door(invite("a")) is None
 
 
 def test_options_are_answered_truthfully() -> None:
@@ -308,3 +349,18 @@ def test_without_pjsua2_the_operator_is_told(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("connectors.sip.config.find_spec", lambda _: None)
     (remark,) = config(listen="127.0.0.1:5060").remarks(shared=False)
     assert "omnigate[sip]" in remark.hint
+
+
+def test_sound_is_late_by_the_schedule_of_its_clock() -> None:
+    seen = Punctuality()
+    for number in range(10):
+        made = 100 + number * 0.06
+        seen.took(made, made + 0.01)
+    assert (seen.packets, seen.late) == (10, 0)
+    assert seen.worst == pytest.approx(0.01)
+    seen.took(100.6 + 0.1, 100.6 + 0.1)  # the clock itself stood still
+    seen.took(100.66, 100.66 + 0.07)  # it caught up, but the way was long
+    assert (seen.packets, seen.late) == (12, 2)
+    seen.restart()
+    seen.took(200.0, 200.01)
+    assert seen.late == 2

@@ -77,7 +77,12 @@ class Call(pj.Call):  # type: ignore[misc] # pjsua2 has no types
                 self.room.taps.append(self.tap)
                 self.tap = None
             self.room.calls.pop(self.number, None)
-            more = {"stats": self._stats, "message": prm.e.body.tsxState.src.rdata.wholeMsg}
+            self.room.ended()
+            more = {
+                "stats": self._stats,
+                "unsent": self.room.link.lost,
+                "message": prm.e.body.tsxState.src.rdata.wholeMsg,
+            }
         self.room.link.tell(
             "state", self.number, state=info.stateText, code=info.lastStatusCode, reason=info.lastReason, **more
         )

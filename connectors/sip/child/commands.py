@@ -64,7 +64,7 @@ class Desk:
         return None
 
     def _dial(self, command: Command) -> None:
-        if not self._room.free:
+        if not self._room.free or not self._room.calm:
             raise ValueError("no room for another call")
         account = self._accounts.get(command["line"]) or self._accounts[""]
         options = _usual()

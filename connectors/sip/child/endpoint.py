@@ -149,3 +149,17 @@ def limit() -> int:
         return int(ctypes.CDLL(_pjsua2.__file__).pjsua_call_get_max_count())
     except (ImportError, OSError, AttributeError):
         return _USUAL_CALLS
+
+
+def taken() -> int:
+    """Return how many call slots PJSIP has in use.
+
+    A call whose BYE nobody answers is told as ended at once, but keeps its slot for 32 s more (RFC 3261, timer F), and
+    PJSIP would refuse the next caller by itself, with 486 and no word of when to try again.
+    """
+    try:
+        from pjsua2 import _pjsua2  # noqa: PLC0415 -- other builds have it elsewhere
+
+        return int(ctypes.CDLL(_pjsua2.__file__).pjsua_call_get_count())
+    except (ImportError, OSError, AttributeError):
+        return 0

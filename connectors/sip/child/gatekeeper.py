@@ -103,7 +103,7 @@ class Gatekeeper:
         info = self._info(rdata) or b""
         if info.startswith(b"Request msg OPTIONS/"):
             refusal = self._admission.options()
-        elif info.startswith(b"Request msg INVITE/"):
+        elif info.startswith((b"Request msg INVITE/", b"Request msg UPDATE/")):
             data = pj.SipRxData()
             self._read(int(data.this), rdata)
             refusal = self._admission.invite(data.srcAddress, data.wholeMsg)
@@ -113,7 +113,8 @@ class Gatekeeper:
             return False
         if refusal is None:
             return False
-        self._answer(rdata, refusal)
+        if refusal.code:
+            self._answer(rdata, refusal)
         return True
 
     def _answer(self, rdata: int, refusal: Refusal) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
@@ -33,7 +34,8 @@ class Link:
     def sound(self, call: int, waiting: int, pcm: bytes) -> None:
         """Send a packet of sound; on the media clock's thread."""
         try:
-            self._sock.send(wire.HEAD.pack(b"P", call) + wire.SOUND.pack(waiting) + pcm, socket.MSG_DONTWAIT)
+            head = wire.HEAD.pack(b"P", call) + wire.SOUND.pack(waiting, time.monotonic())
+            self._sock.send(head + pcm, socket.MSG_DONTWAIT)
         except BlockingIOError:
             self.lost += 1
         except OSError:

@@ -55,12 +55,14 @@ class _Child:
         check_layout()
         self.room = room
         self.endpoint = library.start(config, room)
+        room.taken = library.taken
         admit = config["admit"]
         self.admission = Admission(
             allow=admit["allow"],
             per_minute=admit["per_minute"],
             retry_after=admit["retry_after"],
             room=lambda: room.free,
+            calm=room.let_in,
             clock=time.monotonic,
         )
         self.gatekeeper = install(self.admission, self._refused)

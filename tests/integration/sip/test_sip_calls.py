@@ -107,10 +107,9 @@ async def test_a_caller_gives_up(tmp_path: Path, scenario: str) -> None:
         assert (ended["reason"], ended["by"]) == ("cancelled", "remote")
 
 
-@pytest.mark.parametrize(("scenario", "method"), [(scenarios.INFO_DIGITS, "info")], ids=["info"])
-async def test_keys_are_told_in_order(tmp_path: Path, scenario: str, method: str) -> None:
+async def test_keys_by_info_are_told_in_order(tmp_path: Path) -> None:
     async with running(tmp_path, transcribe=False) as line:
-        phone = caller(tmp_path, scenario).start(line.port)
+        phone = caller(tmp_path, scenarios.INFO_DIGITS).start(line.port)
         await line.until("call.ended")
         await went(phone)
 
@@ -135,6 +134,32 @@ async def test_an_invite_without_an_offer_is_answered(tmp_path: Path) -> None:
         phone = caller(tmp_path, scenarios.DELAYED_OFFER).start(line.port, pause_ms=500)
         await line.until("call.ended", reason="completed")
         await went(phone)
+
+
+async def test_a_prompt_is_played_while_it_rings(tmp_path: Path) -> None:
+    prompt = sound.write(tmp_path / "ring.wav", VOICE)
+    options = {"answer": "core", "prompts": {"ring": str(prompt)}, "early_media": "ring", "transcribe": False}
+    async with running(tmp_path, **options) as line:
+        phone = caller(tmp_path, scenarios.EARLY_MEDIA).start(line.port, pause_ms=300)
+        ringing = await line.until("call.ringing")
+        await line.ask("call.answer", call_id=ringing["call_id"])
+        await line.until("call.ended", reason="completed")
+        await went(phone)
+
+        assert (ringing["code"], ringing["early_media"]) == (183, True)
+
+
+async def test_session_timers_are_agreed(tmp_path: Path) -> None:
+    async with running(tmp_path, transcribe=False) as line:
+        with Agent(line.port) as agent:
+            more = "Supported: timer\r\nSession-Expires: 120\r\nMin-SE: 90\r\nAllow: INVITE, ACK, BYE, UPDATE\r\n"
+            agent.send(agent.message(more=more))
+            answers = await asyncio.to_thread(agent.answers, 2)
+            agent.hang_up(answers)
+        await line.until("call.ended", reason="completed")
+
+        (taken,) = {answer for answer in answers if answer.startswith(b"SIP/2.0 200")}
+        assert b"Session-Expires: 120" in taken
 
 
 async def test_a_transfer_by_a_caller_is_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,19 @@ async def test_a_call_that_takes_too_long_is_hung_up(tmp_path: Path) -> None:
         await went(phone)
 
         assert (ended["reason"], ended["by"]) == ("max_duration", "policy")
+
+
+async def test_a_gateway_that_is_busy_at_the_answer_misses_no_word(tmp_path: Path) -> None:
+    async with running(tmp_path, transcribe=False, record=True) as line:
+        phone = caller(tmp_path).start(line.port, pause_ms=3000)
+        await line.wait(lambda: line.connector.active_calls, "a call")
+        time.sleep(0.8)  # nothing else runs meanwhile: the answer, and sound after it, wait in the socket
+        await line.until("call.ended")
+        ready = await line.until("call.recording.ready")
+        await went(phone)
+
+        digest = ready["media"]["sha256"]
+        heard = sound.read(tmp_path / "blobs" / digest[:2] / digest)[:, 0]
+        begins = sound.match(sound.sweep(4.0)[:800], heard)[0]
+        assert begins.likeness > 0.9
+        assert begins.lag < 3200

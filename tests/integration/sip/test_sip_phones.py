@@ -129,21 +129,18 @@ async def test_a_prompt_is_heard_and_recorded_on_the_right(tmp_path: Path, promp
 
 
 async def test_an_attended_transfer_joins_two_callers(tmp_path: Path) -> None:
-    async with running(tmp_path, transcribe=False) as line:
-        async with Line(Wiring(user="ada", refer=True)) as ada, Line(Wiring(user="bob", refer=True)) as bob:
-            first = await up(await ada.dial(uri(line.port)))
-            second = await up(await bob.dial(uri(line.port)))
-            calls = [
-                one["call_id"] for one in (await line.until("call.answered"), await line.until("call.answered", 2))
-            ]
-            await line.ask("call.transfer", call_id=calls[0], with_call=calls[1])
-            moved = await line.until("call.transferred")
-            await over(first)
-            await over(second)
-            ended = [(await line.until("call.ended", call_id=one))["reason"] for one in calls]
+    ada, bob = Line(Wiring(user="ada", refer=True)), Line(Wiring(user="bob", refer=True))
+    async with running(tmp_path, transcribe=False) as line, ada, bob:
+        first, second = await up(await ada.dial(uri(line.port))), await up(await bob.dial(uri(line.port)))
+        calls = [(await line.until("call.answered", number))["call_id"] for number in (1, 2)]
+        await line.ask("call.transfer", call_id=calls[0], with_call=calls[1])
+        moved = await line.until("call.transferred")
+        await over(first)
+        await over(second)
+        ended = [(await line.until("call.ended", call_id=one))["reason"] for one in calls]
 
-            assert (moved["attended"], moved["ok"]) == (True, True)
-            assert ended == ["transferred", "completed"]
+        assert (moved["attended"], moved["ok"]) == (True, True)
+        assert ended == ["transferred", "completed"]
 
 
 async def test_a_message_is_left_after_the_beep(tmp_path: Path, prompt: str) -> None:
@@ -169,7 +166,7 @@ async def test_a_message_is_left_after_the_beep(tmp_path: Path, prompt: str) -> 
 
 
 @pytest.mark.parametrize(("key", "recorded"), [("9", False), ("", True)], ids=["declines", "says-nothing"])
-async def test_a_caller_is_asked_before_the_recording(tmp_path: Path, prompt: str, key: str, recorded: bool) -> None:
+async def test_a_caller_is_asked_before_the_recording(tmp_path: Path, prompt: str, key: str, *, recorded: bool) -> None:
     options = {"prompts": {"ask": prompt}, "record": True, "consent": {"prompt": "ask", "wait_secs": 0.5}}
     ears = Ears()
     async with running(tmp_path, speech=ears, **options) as line, Line(Wiring()) as phone:
