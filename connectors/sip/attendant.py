@@ -90,7 +90,7 @@ class Attendant:
         await call.flowing.wait()
         self._call.player.stop()
         records = config.record if call.wants_record is None else call.wants_record
-        asks = config.consent is not None and call.direction == "in" and (records or config.transcribe_calls)
+        asks = config.consent is not None and call.direction == "in" and (records or config.transcribe)
         if asks or (config.languages is not None and call.direction == "in" and not call.wants_language):
             call.listen(keep=False)
         language = await self._language()
@@ -99,8 +99,8 @@ class Attendant:
             may_record = await self._consent()
             may_hear = may_record or not config.consent.transcript
         if records and may_record:
-            self._listening.record(language=language if config.transcribe_calls and may_hear else None)
-        if config.transcribe_calls and may_hear:
+            self._listening.record(language=language if config.transcribe and may_hear else None)
+        if config.transcribe and may_hear:
             self._listening.transcribe(language)
         call.listen(keep=True)
         wanted = call.wants_play or (config.greeting if call.direction == "in" else None)

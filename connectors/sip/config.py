@@ -66,7 +66,7 @@ class SipConfig(ChannelConfig, frozen=True, kw_only=True):
         record: record calls.
         recording: how recordings are kept.
         consent: ask before recording.
-        transcribe_calls: recognise what callers say.
+        transcribe: recognise what callers say.
         transcribe_gateway: recognise what the gateway plays, too.
         language: what is spoken; a key of `[asr] models`.
         languages: let callers choose their language by a key.
@@ -106,7 +106,7 @@ class SipConfig(ChannelConfig, frozen=True, kw_only=True):
     record: bool = False
     recording: RecordingConfig = RecordingConfig()
     consent: Consent | None = None
-    transcribe_calls: bool = True
+    transcribe: bool = True
     transcribe_gateway: bool = False
     language: str = "en"
     languages: Languages | None = None

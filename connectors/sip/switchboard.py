@@ -125,7 +125,7 @@ class Switchboard:
                 records = config.record if call.wants_record is None else call.wants_record
                 asked = config.consent is not None and call.direction == "in"
                 chosen = config.languages is not None and call.direction == "in" and not call.wants_language
-                language = None if chosen or not config.transcribe_calls else call.wants_language or config.language
+                language = None if chosen or not config.transcribe else call.wants_language or config.language
                 if language is not None and self._kit.context.speech.problem(language) is not None:
                     language = None
                 call.confirm(recording=records and not asked, language=language)

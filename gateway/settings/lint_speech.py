@@ -24,7 +24,8 @@ def lint_speech(settings: Settings) -> Iterator[Finding]:
             yield Finding(path=f"asr.models.{language}", message=str(exc), fatal=False)
     for channel in settings.channels.values():
         spoken = channel.options.language
-        if spoken and spoken not in named and channel.options.enabled:
+        wanted = getattr(channel.options, "transcribe", True)  # of a kind that has calls
+        if spoken and wanted and spoken not in named and channel.options.enabled:
             words = f"no model is configured for {spoken!r}"
             hint = f'[asr] models = {{ {spoken} = "…" }}; `omnigate models list` names some'
             yield Finding(path=f"channels.{channel.id}.language", message=words, hint=hint, fatal=False)

@@ -42,7 +42,7 @@ class Telephony:
 kind = "sip"
 listen = "127.0.0.1:{self.port}"
 record = true
-transcribe_calls = false
+transcribe = false
 recording = {{ {recording} }}
 {more}
 """

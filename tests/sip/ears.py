@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from connectors.speech import NoModel, RecordingJob, Speech, SpeechUnavailable
 from normalizer.parts import Segment, Word
@@ -92,6 +92,9 @@ class Ears(Speech):
 
     async def later(self, job: RecordingJob) -> None:
         self.jobs.append(job)
+
+    def whole(self, segments: Sequence[Segment], language: str) -> tuple[Segment, ...]:
+        return tuple(segments)
 
     def problem(self, language: str) -> str | None:
         return None if language in self._languages else "none"

@@ -155,11 +155,13 @@ def test_every_example_is_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         issued.private_key_pem.write_to_path(tmp_path / "privkey.pem")
         issued.cert_chain_pems[0].write_to_path(tmp_path / "fullchain.pem")
     for prompt in re.findall(r'"/etc/omnigate/prompts/([^"]+)"', text):
-        (tmp_path / prompt).touch()
+        (tmp_path / prompt).write_bytes(b"RIFF\x24\0\0\0WAVEfmt ")
     text = text.replace("/etc/omnigate/prompts/", f"{tmp_path}/")
     (tmp_path / "gw.toml").write_text(text, encoding="utf-8")
 
-    assert load(tmp_path / "gw.toml").warnings == ()
+    warnings = load(tmp_path / "gw.toml").warnings
+
+    assert [one for one in warnings if not one.path.endswith(".language")] == []  # the models stand in omnigate.toml
 
 
 def test_there_is_an_example_for_each_way_mail_can_come() -> None:

@@ -17,7 +17,7 @@ from tests.sip.agent import Agent
 from tests.sip.exchange import Exchange
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
-PLAIN = {"transcribe_calls": "false", "overflow": '"reject"', "drain_secs": "30"}
+PLAIN = {"transcribe": "false", "overflow": '"reject"', "drain_secs": "30"}
 
 
 @pytest.fixture

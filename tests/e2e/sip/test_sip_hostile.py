@@ -31,11 +31,11 @@ CALLS, DATAGRAMS = 150, 1500
 @pytest.fixture(scope="module")
 def exchange(make_exchange: Callable[..., Exchange]) -> Exchange:
     """A line that answers, one that rings until it is told, one that lets nobody in, one that lets in only a few."""
-    ringing = line(RINGING_PORT, channel="ringing", answer='"core"', ring_timeout_secs="30", transcribe_calls="false")
-    guarded = line(GUARDED_PORT, channel="guarded", allow='["192.0.2.0/24"]', transcribe_calls="false")
-    throttled = line(THROTTLED_PORT, channel="throttled", invites_per_minute="6", transcribe_calls="false")
+    ringing = line(RINGING_PORT, channel="ringing", answer='"core"', ring_timeout_secs="30", transcribe="false")
+    guarded = line(GUARDED_PORT, channel="guarded", allow='["192.0.2.0/24"]', transcribe="false")
+    throttled = line(THROTTLED_PORT, channel="throttled", invites_per_minute="6", transcribe="false")
     more = ringing + guarded + throttled
-    return make_exchange(record="true", transcribe_calls="false", rtp_timeout_secs="2", more=more)
+    return make_exchange(record="true", transcribe="false", rtp_timeout_secs="2", more=more)
 
 
 async def talk(exchange: Exchange, stop: asyncio.Event) -> None:

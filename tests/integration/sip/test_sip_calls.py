@@ -28,7 +28,7 @@ async def went(sipp: Sipp) -> None:
 
 
 async def test_a_call_is_answered_recorded_and_told(tmp_path: Path) -> None:
-    async with running(tmp_path, record=True, transcribe_calls=False) as line:
+    async with running(tmp_path, record=True, transcribe=False) as line:
         phone = caller(tmp_path).start(line.port, pause_ms=2500)
         offered = await line.until("call.offered")
         ended = await line.until("call.ended")
@@ -51,7 +51,7 @@ async def test_a_call_is_answered_recorded_and_told(tmp_path: Path) -> None:
 
 
 async def test_the_core_answers_holds_resumes_and_hangs_up(tmp_path: Path) -> None:
-    async with running(tmp_path, answer="core", transcribe_calls=False) as line:
+    async with running(tmp_path, answer="core", transcribe=False) as line:
         phone = caller(tmp_path, scenarios.GATEWAY_HOLDS).start(line.port)
         call = (await line.until("call.ringing"))["call_id"]
         with pytest.raises(RpcError, match="call is not up: it is ringing"):
@@ -73,7 +73,7 @@ async def test_the_core_answers_holds_resumes_and_hangs_up(tmp_path: Path) -> No
 
 
 async def test_the_core_declines(tmp_path: Path) -> None:
-    async with running(tmp_path, answer="core", transcribe_calls=False) as line:
+    async with running(tmp_path, answer="core", transcribe=False) as line:
         phone = caller(tmp_path, scenarios.refused(486)).start(line.port)
         call = (await line.until("call.ringing"))["call_id"]
         await line.ask("call.hangup", call_id=call, code=486)
@@ -89,7 +89,7 @@ async def test_the_core_declines(tmp_path: Path) -> None:
 
 
 async def test_nobody_answers(tmp_path: Path) -> None:
-    async with running(tmp_path, answer="core", ring_timeout_secs=0.5, transcribe_calls=False) as line:
+    async with running(tmp_path, answer="core", ring_timeout_secs=0.5, transcribe=False) as line:
         phone = caller(tmp_path, scenarios.refused(480)).start(line.port)
         ended = await line.until("call.ended")
         await went(phone)
@@ -99,7 +99,7 @@ async def test_nobody_answers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scenario", [scenarios.CANCEL, scenarios.CANCEL_AT_ONCE], ids=["ringing", "at-once"])
 async def test_a_caller_gives_up(tmp_path: Path, scenario: str) -> None:
-    async with running(tmp_path, answer="core", transcribe_calls=False) as line:
+    async with running(tmp_path, answer="core", transcribe=False) as line:
         phone = caller(tmp_path, scenario).start(line.port, pause_ms=300)
         ended = await line.until("call.ended")
         await went(phone)
@@ -108,7 +108,7 @@ async def test_a_caller_gives_up(tmp_path: Path, scenario: str) -> None:
 
 
 async def test_keys_by_info_are_told_in_order(tmp_path: Path) -> None:
-    async with running(tmp_path, transcribe_calls=False) as line:
+    async with running(tmp_path, transcribe=False) as line:
         phone = caller(tmp_path, scenarios.INFO_DIGITS).start(line.port)
         await line.until("call.ended")
         await went(phone)
@@ -119,7 +119,7 @@ async def test_keys_by_info_are_told_in_order(tmp_path: Path) -> None:
 
 
 async def test_the_caller_holds_and_resumes(tmp_path: Path) -> None:
-    async with running(tmp_path, transcribe_calls=False) as line:
+    async with running(tmp_path, transcribe=False) as line:
         phone = caller(tmp_path, scenarios.HOLD).start(line.port, pause_ms=700)
         held, resumed = await line.until("call.held"), await line.until("call.resumed")
         ended = await line.until("call.ended")
@@ -130,7 +130,7 @@ async def test_the_caller_holds_and_resumes(tmp_path: Path) -> None:
 
 
 async def test_an_invite_without_an_offer_is_answered(tmp_path: Path) -> None:
-    async with running(tmp_path, transcribe_calls=False) as line:
+    async with running(tmp_path, transcribe=False) as line:
         phone = caller(tmp_path, scenarios.DELAYED_OFFER).start(line.port, pause_ms=500)
         await line.until("call.ended", reason="completed")
         await went(phone)
@@ -138,7 +138,7 @@ async def test_an_invite_without_an_offer_is_answered(tmp_path: Path) -> None:
 
 async def test_a_prompt_is_played_while_it_rings(tmp_path: Path) -> None:
     prompt = sound.write(tmp_path / "ring.wav", VOICE)
-    options = {"answer": "core", "prompts": {"ring": str(prompt)}, "early_media": "ring", "transcribe_calls": False}
+    options = {"answer": "core", "prompts": {"ring": str(prompt)}, "early_media": "ring", "transcribe": False}
     async with running(tmp_path, **options) as line:
         phone = caller(tmp_path, scenarios.EARLY_MEDIA).start(line.port, pause_ms=300)
         ringing = await line.until("call.ringing")
@@ -150,7 +150,7 @@ async def test_a_prompt_is_played_while_it_rings(tmp_path: Path) -> None:
 
 
 async def test_session_timers_are_agreed(tmp_path: Path) -> None:
-    async with running(tmp_path, transcribe_calls=False) as line:
+    async with running(tmp_path, transcribe=False) as line:
         with Agent(line.port) as agent:
             more = "Supported: timer\r\nSession-Expires: 120\r\nMin-SE: 90\r\nAllow: INVITE, ACK, BYE, UPDATE\r\n"
             agent.send(agent.message(more=more))
@@ -163,14 +163,14 @@ async def test_session_timers_are_agreed(tmp_path: Path) -> None:
 
 
 async def test_a_transfer_by_a_caller_is_refused(tmp_path: Path) -> None:
-    async with running(tmp_path, transcribe_calls=False) as line:
+    async with running(tmp_path, transcribe=False) as line:
         phone = caller(tmp_path, scenarios.REFER_ATTACK).start(line.port)
         await line.until("call.ended", reason="completed")
         await went(phone)
 
 
 async def test_a_blind_transfer_ends_the_call(tmp_path: Path) -> None:
-    async with running(tmp_path, transcribe_calls=False) as line:
+    async with running(tmp_path, transcribe=False) as line:
         phone = caller(tmp_path, scenarios.transferred()).start(line.port)
         call = (await line.until("call.answered"))["call_id"]
         await line.ask("call.transfer", call_id=call, to="sip:200@127.0.0.1:9")
@@ -183,7 +183,7 @@ async def test_a_blind_transfer_ends_the_call(tmp_path: Path) -> None:
 
 
 async def test_a_transfer_that_fails_leaves_the_call_as_it_was(tmp_path: Path) -> None:
-    async with running(tmp_path, transcribe_calls=False) as line:
+    async with running(tmp_path, transcribe=False) as line:
         phone = caller(tmp_path, scenarios.transferred("486 Busy Here")).start(line.port)
         call = (await line.until("call.answered"))["call_id"]
         await line.ask("call.transfer", call_id=call, to="sip:200@127.0.0.1:9")
@@ -196,7 +196,7 @@ async def test_a_transfer_that_fails_leaves_the_call_as_it_was(tmp_path: Path) -
 
 
 async def test_a_caller_who_vanishes_is_hung_up(tmp_path: Path) -> None:
-    async with running(tmp_path, rtp_timeout_secs=1, transcribe_calls=False) as line:
+    async with running(tmp_path, rtp_timeout_secs=1, transcribe=False) as line:
         phone = caller(tmp_path, scenarios.SILENT).start(line.port)
         ended = await line.until("call.ended")
         await went(phone)
@@ -205,7 +205,7 @@ async def test_a_caller_who_vanishes_is_hung_up(tmp_path: Path) -> None:
 
 
 async def test_the_core_calls_somebody(tmp_path: Path) -> None:
-    async with running(tmp_path, transcribe_calls=False) as line:
+    async with running(tmp_path, transcribe=False) as line:
         phone = caller(tmp_path, scenarios.ANSWER).start()
         asked = {"to": f"sip:200@127.0.0.1:{phone.port}", "ref": "ticket 7", "idempotency_key": "once"}
         await asyncio.sleep(0.3)
@@ -224,7 +224,7 @@ async def test_the_core_calls_somebody(tmp_path: Path) -> None:
 
 
 async def test_somebody_called_is_not_there(tmp_path: Path) -> None:
-    async with running(tmp_path, transcribe_calls=False) as line:
+    async with running(tmp_path, transcribe=False) as line:
         await line.ask("call.originate", to="sip:200@127.0.0.1:9", timeout_secs=0.5)
         ended = await line.until("call.ended")
 
@@ -233,7 +233,7 @@ async def test_somebody_called_is_not_there(tmp_path: Path) -> None:
 
 
 async def test_calls_beyond_the_limit_are_refused(tmp_path: Path) -> None:
-    async with running(tmp_path, max_calls=1, transcribe_calls=False) as line:
+    async with running(tmp_path, max_calls=1, transcribe=False) as line:
         first = caller(tmp_path, scenarios.WAIT_FOR_BYE).start(line.port)
         call = (await line.until("call.answered"))["call_id"]
         await went(caller(tmp_path, scenarios.refused(486)).start(line.port))
@@ -245,7 +245,7 @@ async def test_calls_beyond_the_limit_are_refused(tmp_path: Path) -> None:
 
 
 async def test_a_stranger_is_refused(tmp_path: Path) -> None:
-    async with running(tmp_path, allow=["192.0.2.0/24"], transcribe_calls=False) as line:
+    async with running(tmp_path, allow=["192.0.2.0/24"], transcribe=False) as line:
         await went(caller(tmp_path, scenarios.refused(403)).start(line.port))
 
         assert line.events == []
@@ -253,7 +253,7 @@ async def test_a_stranger_is_refused(tmp_path: Path) -> None:
 
 
 async def test_an_address_that_calls_too_often_is_refused(tmp_path: Path) -> None:
-    async with running(tmp_path, invites_per_minute=6, answer="core", transcribe_calls=False) as line:
+    async with running(tmp_path, invites_per_minute=6, answer="core", transcribe=False) as line:
         await went(caller(tmp_path, scenarios.CANCEL).start(line.port, pause_ms=50))
         await went(caller(tmp_path, scenarios.refused(503)).start(line.port))
 
@@ -261,7 +261,7 @@ async def test_an_address_that_calls_too_often_is_refused(tmp_path: Path) -> Non
 
 
 async def test_a_draining_line_refuses_calls_and_lets_the_others_end(tmp_path: Path) -> None:
-    async with running(tmp_path, drain_secs=30, transcribe_calls=False) as line:
+    async with running(tmp_path, drain_secs=30, transcribe=False) as line:
         with Agent(line.port) as agent:
             assert await asyncio.to_thread(agent.options) == 200
             first = caller(tmp_path, scenarios.WAIT_FOR_BYE).start(line.port)
@@ -281,7 +281,7 @@ async def test_a_draining_line_refuses_calls_and_lets_the_others_end(tmp_path: P
 
 
 async def test_calls_that_outlast_the_drain_are_hung_up(tmp_path: Path) -> None:
-    async with running(tmp_path, drain_secs=0, transcribe_calls=False) as line:
+    async with running(tmp_path, drain_secs=0, transcribe=False) as line:
         first = caller(tmp_path, scenarios.WAIT_FOR_BYE).start(line.port)
         await line.until("call.answered")
         line.connector.dismiss()
@@ -292,7 +292,7 @@ async def test_calls_that_outlast_the_drain_are_hung_up(tmp_path: Path) -> None:
 
 
 async def test_a_crash_of_the_child_ends_its_calls_and_is_mended(tmp_path: Path) -> None:
-    async with running(tmp_path, record=True, transcribe_calls=False) as line:
+    async with running(tmp_path, record=True, transcribe=False) as line:
         phone = caller(tmp_path, scenarios.WAIT_FOR_BYE).start(line.port)
         await line.until("call.answered")
         await asyncio.sleep(1)
@@ -308,7 +308,7 @@ async def test_a_crash_of_the_child_ends_its_calls_and_is_mended(tmp_path: Path)
 
 
 async def test_a_full_process_sends_callers_to_another(tmp_path: Path) -> None:
-    async with running(tmp_path, max_calls=6, processes=2, transcribe_calls=False) as line:
+    async with running(tmp_path, max_calls=6, processes=2, transcribe=False) as line:
         first = caller(tmp_path, scenarios.WAIT_FOR_BYE).start(line.port, calls=4, at_once=4)
         await line.until("call.answered", 4)
         await went(caller(tmp_path, scenarios.refused(302)).start(line.port))

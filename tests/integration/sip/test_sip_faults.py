@@ -31,7 +31,7 @@ async def went(sipp: Sipp) -> None:
 
 
 async def test_who_is_killed_with_calls_tells_their_end_at_the_next_start(tmp_path: Path) -> None:
-    async with running(tmp_path / "alive", record=True, transcribe_calls=False) as line:
+    async with running(tmp_path / "alive", record=True, transcribe=False) as line:
         phone = caller(tmp_path, scenarios.WAIT_FOR_BYE).start(line.port)
         call = (await line.until("call.answered"))["call_id"]
         ringing = len(list((tmp_path / "alive" / "sip").iterdir()))
@@ -41,7 +41,7 @@ async def test_who_is_killed_with_calls_tells_their_end_at_the_next_start(tmp_pa
         await went(phone)
 
     heir = Line(tmp_path / "killed")
-    async with running(tmp_path / "killed", line=heir, record=True, transcribe_calls=False):
+    async with running(tmp_path / "killed", line=heir, record=True, transcribe=False):
         ended = await heir.until("call.ended")
         ready = await heir.until("call.recording.ready")
     again = Line(tmp_path / "killed")
@@ -59,7 +59,7 @@ async def test_who_is_killed_with_calls_tells_their_end_at_the_next_start(tmp_pa
 
 
 async def test_a_broker_and_a_disk_that_take_nothing_delay_the_events_and_lose_none(tmp_path: Path) -> None:
-    async with running(tmp_path, transcribe_calls=False) as line:
+    async with running(tmp_path, transcribe=False) as line:
         line.failing = Busy(0.05)
         await went(caller(tmp_path).start(line.port, pause_ms=500))
         assert line.events == []
@@ -92,7 +92,7 @@ async def test_only_one_process_of_a_node_takes_calls(tmp_path: Path) -> None:
 async def test_a_child_that_does_nothing_any_more_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("connectors.sip.process.BEAT_SECS", 0.2)
     monkeypatch.setattr("connectors.sip.process.HANG_SECS", 1.0)
-    async with running(tmp_path, transcribe_calls=False) as line:
+    async with running(tmp_path, transcribe=False) as line:
         (stuck,) = line.pids()
         os.kill(stuck, signal.SIGSTOP)
         await line.wait(lambda: line.up() and line.pids() != [stuck], "another process")
@@ -101,7 +101,7 @@ async def test_a_child_that_does_nothing_any_more_is_replaced(tmp_path: Path, mo
 
 async def test_a_missing_prompt_is_said_and_the_call_goes_on(tmp_path: Path) -> None:
     async with running(
-        tmp_path, transcribe_calls=False, prompts={"hello": str(tmp_path / "no.wav")}, greeting="hello"
+        tmp_path, transcribe=False, prompts={"hello": str(tmp_path / "no.wav")}, greeting="hello"
     ) as line:
         await went(caller(tmp_path).start(line.port, pause_ms=300))
         await line.until("call.ended", reason="completed")
@@ -110,7 +110,7 @@ async def test_a_missing_prompt_is_said_and_the_call_goes_on(tmp_path: Path) -> 
 
 
 async def test_a_call_that_takes_too_long_is_hung_up(tmp_path: Path) -> None:
-    async with running(tmp_path, transcribe_calls=False, max_call_secs=0.5) as line:
+    async with running(tmp_path, transcribe=False, max_call_secs=0.5) as line:
         phone = caller(tmp_path, scenarios.WAIT_FOR_BYE).start(line.port)
         ended = await line.until("call.ended")
         await went(phone)
@@ -119,7 +119,7 @@ async def test_a_call_that_takes_too_long_is_hung_up(tmp_path: Path) -> None:
 
 
 async def test_a_gateway_that_is_busy_at_the_answer_misses_no_word(tmp_path: Path) -> None:
-    async with running(tmp_path, transcribe_calls=False, record=True) as line:
+    async with running(tmp_path, transcribe=False, record=True) as line:
         phone = caller(tmp_path).start(line.port, pause_ms=3000)
         await line.wait(lambda: line.connector.active_calls, "a call")
         time.sleep(0.8)  # nothing else runs meanwhile: the answer, and sound after it, wait in the socket

@@ -29,7 +29,7 @@ def registrar(pbx: Kamailio, user: str, **more: Any) -> dict[str, Any]:
 async def test_lines_register_are_called_and_call(tmp_path: Path, pbx: Kamailio) -> None:
     await asyncio.to_thread(pbx.registrar, expires=10)
     lines = {"registrar": registrar(pbx, "1001"), "registrars": {"sales": registrar(pbx, "1002")}}
-    async with running(tmp_path, transcribe_calls=False, **lines) as line:
+    async with running(tmp_path, transcribe=False, **lines) as line:
         await line.wait(lambda: {"registrar:main", "registrar:sales"} <= set(line.reports), "registrations")
         probed = await line.connector.probe()
         assert probed["lines"] == {"main": "registered", "sales": "registered"}
@@ -56,7 +56,7 @@ async def test_lines_register_are_called_and_call(tmp_path: Path, pbx: Kamailio)
 async def test_wrong_credentials_are_told_and_the_line_goes_on(tmp_path: Path, pbx: Kamailio) -> None:
     await asyncio.to_thread(pbx.registrar)
     wrong = registrar(pbx, "1001") | {"password": Secret("wrong")}
-    async with running(tmp_path, transcribe_calls=False, registrar=wrong) as line:
+    async with running(tmp_path, transcribe=False, registrar=wrong) as line:
         await line.wait(lambda: line.reports.get("registrar:main"), "trouble")
         assert "401" in (line.reports["registrar:main"] or "")
         async with Line(Wiring()) as phone:
@@ -68,7 +68,7 @@ async def test_wrong_credentials_are_told_and_the_line_goes_on(tmp_path: Path, p
 async def test_a_registrar_that_comes_back_is_registered_at_again(tmp_path: Path, pbx: Kamailio) -> None:
     uri = f"sip:127.0.0.1:{pbx.port};transport=tcp"  # where nobody listens is known at once
     options = {"registrar": registrar(pbx, "1001", retry_secs=1) | {"uri": uri}}
-    async with running(tmp_path, transcribe_calls=False, **options) as line:
+    async with running(tmp_path, transcribe=False, **options) as line:
         await line.wait(lambda: line.reports.get("registrar:main"), "trouble")
         await asyncio.to_thread(pbx.registrar)
         await line.wait(lambda: line.reports["registrar:main"] is None, "a registration")

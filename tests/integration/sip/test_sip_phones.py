@@ -52,7 +52,7 @@ def uri(port: int, more: str = "") -> str:
 
 async def test_signalling_and_sound_are_encrypted(tmp_path: Path, certificate: dict[str, str]) -> None:
     options = {"transports": ["udp", "tls"], "tls": {**certificate, "port": 0}, "srtp": "mandatory"}
-    async with running(tmp_path, transcribe_calls=False, record=True, **options) as line:
+    async with running(tmp_path, transcribe=False, record=True, **options) as line:
         assert line.connector._pool is not None
         port = line.connector._pool.processes[0].ports["tls"]
         async with Line(Wiring(transport="tls", srtp="mandatory", listens=("udp", "tls"), tls=certificate)) as phone:
@@ -67,7 +67,7 @@ async def test_signalling_and_sound_are_encrypted(tmp_path: Path, certificate: d
 
 
 async def test_a_caller_without_encryption_is_refused_where_it_is_mandatory(tmp_path: Path) -> None:
-    async with running(tmp_path, transcribe_calls=False, srtp="mandatory") as line, Line(Wiring()) as phone:
+    async with running(tmp_path, transcribe=False, srtp="mandatory") as line, Line(Wiring()) as phone:
         leg = await phone.dial(uri(line.port))
         await over(leg)
 
@@ -76,7 +76,7 @@ async def test_a_caller_without_encryption_is_refused_where_it_is_mandatory(tmp_
 
 @pytest.mark.parametrize("codec", ["G722", "PCMA"])
 async def test_a_codec_by_preference(tmp_path: Path, codec: str) -> None:
-    async with running(tmp_path, transcribe_calls=False, record=True, codecs=[codec, "PCMU"]) as line:
+    async with running(tmp_path, transcribe=False, record=True, codecs=[codec, "PCMU"]) as line:
         async with Line(Wiring(codecs=(codec,))) as phone:
             leg = await up(await phone.dial(uri(line.port)))
             await leg.say(SAID)
@@ -90,14 +90,14 @@ async def test_a_codec_by_preference(tmp_path: Path, codec: str) -> None:
 
 
 async def test_calls_by_tcp(tmp_path: Path) -> None:
-    async with running(tmp_path, transcribe_calls=False) as line, Line(Wiring(transport="tcp")) as phone:
+    async with running(tmp_path, transcribe=False) as line, Line(Wiring(transport="tcp")) as phone:
         leg = await up(await phone.dial(uri(line.port, ";transport=tcp")))
         await leg.hang_up()
         assert (await line.until("call.offered"))["transport"] == "tcp"
 
 
 async def test_keys_in_and_out(tmp_path: Path) -> None:
-    async with running(tmp_path, transcribe_calls=False) as line, Line(Wiring()) as phone:
+    async with running(tmp_path, transcribe=False) as line, Line(Wiring()) as phone:
         leg = await up(await phone.dial(uri(line.port)))
         call = (await line.until("call.answered"))["call_id"]
         await leg.ask("dtmf", digits="47", method="rfc4733")
@@ -113,7 +113,7 @@ async def test_keys_in_and_out(tmp_path: Path) -> None:
 
 
 async def test_a_prompt_is_heard_and_recorded_on_the_right(tmp_path: Path, prompt: str) -> None:
-    options = {"prompts": {"hello": prompt}, "greeting": "hello", "record": True, "transcribe_calls": False}
+    options = {"prompts": {"hello": prompt}, "greeting": "hello", "record": True, "transcribe": False}
     async with running(tmp_path, **options) as line, Line(Wiring()) as phone:
         leg = await up(await phone.dial(uri(line.port)))
         await asyncio.sleep(1.5)
@@ -130,7 +130,7 @@ async def test_a_prompt_is_heard_and_recorded_on_the_right(tmp_path: Path, promp
 
 async def test_an_attended_transfer_joins_two_callers(tmp_path: Path) -> None:
     ada, bob = Line(Wiring(user="ada", refer=True)), Line(Wiring(user="bob", refer=True))
-    async with running(tmp_path, transcribe_calls=False) as line, ada, bob:
+    async with running(tmp_path, transcribe=False) as line, ada, bob:
         first, second = await up(await ada.dial(uri(line.port))), await up(await bob.dial(uri(line.port)))
         calls = [(await line.until("call.answered", number))["call_id"] for number in (1, 2)]
         await line.ask("call.transfer", call_id=calls[0], with_call=calls[1])
