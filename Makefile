@@ -35,7 +35,7 @@ test: $(READY) ## run all tests, against real servers on private ports
 
 .PHONY: bench
 bench: $(READY) ## measure the gateway beside straightforward Python and Node.js scripts
-	@sh .ci/packages.sh redis-server=redis-server rabbitmq-server=rabbitmq-server erl_call=erlang-base wrk=wrk node=nodejs npm=npm
+	@sh .ci/packages.sh redis-server=redis-server rabbitmq-server=rabbitmq-server erl_call=erlang-base wrk=wrk node=nodejs npm=npm sipp=sip-tester kamailio=kamailio
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 .PHONY: lint style types layers dead spelling deps budgets

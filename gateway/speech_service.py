@@ -91,6 +91,9 @@ class SpeechService:
         """Return what a channel wants recognised; nothing where that is not configured, or nothing is to come."""
         options: ChannelConfig = running.channel.options
         default = next(iter(self._pool.languages), "")
+        if running.paused:
+            return ""
+        if getattr(options, "transcribe", False):  # of a kind that has calls
+            return options.language or default
         notes = isinstance(running.connector, MediaSource) and options.transcribe_media != "nothing"
-        calls = getattr(options, "transcribe", False)  # of a kind that has calls
-        return (options.language or default) if default and (notes or calls) and not running.paused else ""
+        return (options.language or default) if default and notes else ""

@@ -35,6 +35,7 @@ _DE_TENS = {
     "zwanzig": 20, "dreißig": 30, "dreissig": 30, "vierzig": 40, "fünfzig": 50, "sechzig": 60, "siebzig": 70,
     "achtzig": 80, "neunzig": 90,
 }  # fmt: skip
+_DE_PARTS = {"ein": 1, "hundert": 100}
 _DE_SCALES = (("tausend", 1_000), ("hundert", 100))
 
 
@@ -136,15 +137,20 @@ def _german_value(word: str) -> int | None:
     for name, size in _DE_SCALES:
         head, found, tail = word.partition(name)
         if found and (head or tail):
-            factor = 1 if head in {"", "ein"} else _german_value(head)
-            rest = _german_value(tail.removeprefix("und")) if tail else 0
+            factor = _german_part(head) if head else 1
+            rest = _german_part(tail.removeprefix("und")) if tail else 0
             return None if factor is None or rest is None else factor * size + rest
     for tens, value in _DE_TENS.items():
         unit = word.removesuffix(tens).removesuffix("und")
         if word.endswith("und" + tens):
-            ones = 1 if unit == "ein" else _DE_UNITS.get(unit)
+            ones = _german_part(unit) if unit == "ein" or unit in _DE_UNITS else None
             return value + ones if ones else None
     return None
+
+
+def _german_part(word: str) -> int | None:
+    """Read a part of a number, where one is ``ein`` and a hundred may stand alone."""
+    return _DE_PARTS[word] if word in _DE_PARTS else _german_value(word)
 
 
 def render(words: Sequence[str], replaced: Sequence[tuple[Run, str]]) -> str:

@@ -22,6 +22,7 @@ from tests.bench.mail.run import bench as bench_mail
 from tests.bench.mail.subjects import STARTERS as MAIL_STARTERS
 from tests.bench.report import Summary, Verdict, show, summarize, verdicts
 from tests.bench.subjects import DEFAULT, STARTERS, Subject
+from tests.bench.voice.run import bench as bench_voice
 from tests.bench.whatsapp import bench as bench_whatsapp
 from tests.servers.rabbit import RabbitServer
 from tests.servers.redis import RedisServer
@@ -54,6 +55,8 @@ def _arguments() -> argparse.Namespace:
     names = list(dict.fromkeys([*STARTERS, *MAIL_STARTERS]))
     parser.add_argument("--only", choices=names, action="append", help="a subject; several are possible")
     parser.add_argument("--whatsapp", action="store_true", help="measure the WhatsApp webhook instead, by batch size")
+    parser.add_argument("--voice", action="store_true", help="measure telephone calls instead; --secs is their length")
+    parser.add_argument("--calls", type=int, help="of --voice, at once and without transcription; 100 by default")
     parser.add_argument("--no-memory", action="store_true", help=f"do not go on to {_MANY} messages")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
     return parser.parse_args()
@@ -71,6 +74,8 @@ def main() -> int:
                 connections=arguments.connections or 16,
                 target=arguments.json,
             )
+        if arguments.voice:
+            return bench_voice(secs=arguments.secs, calls=arguments.calls, target=arguments.json)
         if arguments.whatsapp:
             return bench_whatsapp(secs=arguments.secs, rounds=arguments.rounds, target=arguments.json)
         result = _bench(arguments)
