@@ -233,7 +233,7 @@ def bench(*, secs: int, calls: int | None, target: Path | None) -> int:
         verdicts: list[Verdict] = []
         for name, count, options in (
             ("live transcription", TRANSCRIBED, {}),
-            ("no transcription", calls or PLAIN, {"transcribe_calls": "false"}),
+            ("no transcription", calls or PLAIN, {"transcribe": "false"}),
         ):
             with ExitStack() as own:
                 lab = Lab(folder, own, servers, name.replace(" ", "-"), count, **options)
@@ -246,7 +246,7 @@ def bench(*, secs: int, calls: int | None, target: Path | None) -> int:
         words = f"{ours:.1%} : {plain.right or 0:.1%}"
         verdicts.append(Verdict("sentences understood, as many as the plain script", words, ours >= (plain.right or 0)))
         with ExitStack() as own:
-            quiet = {"transcribe_calls": "false", "answer_after_secs": "0.3"}
+            quiet = {"transcribe": "false", "answer_after_secs": "0.3"}
             row, grown = _storm(Lab(folder, own, servers, "storm", 32, **quiet))
             rows.append(_say(row))
         verdicts.append(Verdict(row.subject, f"{row.done} as they should", row.done == STORM + SHORT))
