@@ -72,6 +72,7 @@ class _Child:
         room.link.tell(
             "ready",
             ports=config["ports"],
+            address=config["address"],
             pid=os.getpid(),
             limit=library.limit(),
             codecs=library.codecs(self.endpoint),
