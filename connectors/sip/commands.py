@@ -11,10 +11,9 @@ from typing import Any
 from connectors.errors import StateUnavailable
 from connectors.sip import lines
 from connectors.sip.call import Call
-from connectors.sip.config_parts import split_listen
 from connectors.sip.kit import Kit
 from connectors.sip.pool import Pool
-from connectors.sip.process import CommandFailed
+from connectors.sip.process import CommandFailed, Process
 from connectors.sip.switchboard import Switchboard
 from normalizer import call_requests as r
 from normalizer import ids, rpc, sip_uri
@@ -200,7 +199,7 @@ class Commands:
         if process is None:
             await self._forget(key, call_id)
             raise RpcError(rpc.BUSY, "all lines are taken (`max_calls`)", retry_after=1.0)
-        sender = self._sender(line, params)
+        sender = self._sender(line, params, process)
         told = Told(
             method="call.offered",
             sip_call_id=sip_call_id,
@@ -238,12 +237,11 @@ class Commands:
         )
         self._board.limit_ringing(call, params.timeout_secs)
 
-    def _sender(self, line: str, params: r.OriginateParams) -> str:
+    def _sender(self, line: str, params: r.OriginateParams, process: Process) -> str:
         config = self._kit.config
         own = config.lines.get(line)
-        host, _ = split_listen(config.listen)
         user = params.caller_id or (own.user if own else "omnigate")
-        place = lines.domain(own) if own else lines.bracketed(config.public_address or host)
+        place = lines.domain(own) if own else process.address
         if any(one in user for one in '<>@"; \r\n'):
             raise RpcError(rpc.INVALID_PARAMS, "not the user part of a SIP URI - at `$.caller_id`")
         name = sip_uri.quoted(params.caller_name) + " " if params.caller_name else ""

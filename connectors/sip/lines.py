@@ -27,7 +27,6 @@ def child_config(config: SipConfig, index: int, most: int) -> dict[str, Any]:
     share = (last - first + 1) // children(config.max_calls, CALLS_PER_CHILD) & ~1
     start = first + index * share
     listen = port + STEP * index if port else 0
-    contact = config.public_address or host
     return {
         "index": index,
         "host": host,
@@ -46,7 +45,7 @@ def child_config(config: SipConfig, index: int, most: int) -> dict[str, Any]:
         "log": config.log_level,
         "proxy": _routed(config.outbound_proxy),
         "lines": [
-            {"name": "", "id": f"sip:omnigate@{bracketed(contact)}"},
+            {"name": "", "id": ""},
             *(_line(name, line, register=index == 0) for name, line in config.lines.items()),
         ],
         "admit": {
@@ -89,11 +88,6 @@ def domain(line: Registrar) -> str:
     """Return the host part of a line's address of record."""
     found = sip_uri.parse(line.uri)
     return line.domain or (found.host if found else "")
-
-
-def bracketed(host: str) -> str:
-    """Write an address as it stands in a URI."""
-    return f"[{host}]" if ":" in host else host
 
 
 def target(config: SipConfig, to: str) -> tuple[str, str]:

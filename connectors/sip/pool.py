@@ -10,7 +10,6 @@ from structlog.typing import FilteringBoundLogger
 from connectors.sip import lines
 from connectors.sip.admission import HOP
 from connectors.sip.config import SipConfig
-from connectors.sip.config_parts import split_listen
 from connectors.sip.owner import Owner
 from connectors.sip.process import Process
 
@@ -74,11 +73,9 @@ class Pool:
         """Tell the processes who has room, as calls began or ended, or a process came or went."""
         if self._config.overflow != "redirect" or len(self.processes) < 2:
             return
-        host, _ = split_listen(self._config.listen)
-        host = lines.bracketed(self._config.public_address or host)
         for one in self.processes:
             uris = [
-                f"sip:omnigate@{host}:{port};transport={transport};{HOP}=1"
+                f"sip:omnigate@{other.address}:{port};transport={transport};{HOP}=1"
                 for other in self.processes
                 if other is not one and other.up and len(other.calls) < other.most
                 for transport, port in list(other.ports.items())[:1]

@@ -42,6 +42,7 @@ class Process:
     Attributes:
         index: counts the channel's children from 0.
         ports: what it listens on, by transport; empty while it does not run.
+        address: host part of its SIP URIs, as PJSIP found it: `public_address`, of `listen`, or of this machine.
         calls: calls it has, as the parent counts them.
         most: calls it takes.
     """
@@ -54,6 +55,7 @@ class Process:
         self.most = most
         self.calls: set[int] = set()
         self.ports: dict[str, int] = {}
+        self.address = ""
         self.ready: dict[str, Any] = {}
         self._sock: socket.socket | None = None
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -223,7 +225,7 @@ class Process:
             own(call, event)
 
     def _began(self, call: int, event: dict[str, Any]) -> None:
-        self.ready, self.ports = event, event["ports"]
+        self.ready, self.ports, self.address = event, event["ports"], event["address"]
         self.most = min(self.most, event["limit"])
         self._up.set()
         self._owner.happened(self, call, event)

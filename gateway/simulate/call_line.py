@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from logging import CRITICAL
-from types import TracebackType
 from typing import Any, Literal, Self
 
 import structlog
@@ -240,9 +239,7 @@ class Line:
             raise LineFault(str(self._life.exception() if self._life.done() else "it does not begin"))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         """Hang up everything, and end the process."""
         await self._end()
 

@@ -145,6 +145,13 @@ class Kamailio:
         """Return what it logged."""
         return "" if self._process is None else self._process.output()
 
+    @property
+    def pid(self) -> int:
+        """Of the first of its processes."""
+        if self._process is None:
+            raise RuntimeError("Kamailio was not started")
+        return self._process.pid
+
     def stop(self) -> None:
         """End it at once."""
         if self._process is not None:

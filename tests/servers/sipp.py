@@ -113,6 +113,11 @@ class Sipp:
             log="" if code == 0 else self._errors() or process.output()[-2000:],
         )
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._running().pid
+
     def run(self, port: int, **options: object) -> Outcome:
         """`start` and `wait`."""
         return self.start(port, **options).wait()  # type: ignore[arg-type]

@@ -7,7 +7,6 @@ import re
 import socket
 import time
 from contextlib import suppress
-from types import TracebackType
 from typing import Self
 
 SESSION = "v=0\r\no=a 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
@@ -34,7 +33,7 @@ class Agent:
         """Be open."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(self, *exc: object) -> None:
         """Close."""
         self._socket.close()
 

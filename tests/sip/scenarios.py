@@ -109,7 +109,9 @@ SILENT = _scenario(CALL, HUNG_UP)
 DELAYED_OFFER = _scenario(
     request("INVITE", 1, first=True), PROVISIONAL, expect(200), request("ACK", 1, body=_sdp()), TALK, pause(), BYE
 )
-EARLY_MEDIA = _scenario(INVITE, expect(100, optional=True), expect(183), expect(200), ACK, TALK, pause(), BYE)
+EARLY_MEDIA = _scenario(
+    INVITE, expect(100, optional=True), expect(180, optional=True), expect(183), expect(200), ACK, TALK, pause(), BYE
+)
 _GIVEN_UP = (  # the 200 of the CANCEL and the 487 of the INVITE come in any order, by UDP and through proxies
     expect(180, optional=True)
     + '<recv response="487" optional="true" next="1"/>\n<recv response="200" next="2"/>\n'

@@ -50,7 +50,7 @@ class Account(pj.Account):  # type: ignore[misc] # pjsua2 has no types
 def make(config: dict[str, Any], line: dict[str, Any], room: Room) -> Account:
     """Make an account of a line; `config` is the child's."""
     options = pj.AccountConfig()
-    options.idUri = line["id"]
+    options.idUri = line["id"] or f"sip:omnigate@{config['address']}"
     if line.get("registrar"):
         _register(options, line)
     for proxy in filter(None, (line.get("proxy") or config.get("proxy"),)):

@@ -115,7 +115,8 @@ def _listen(endpoint: Endpoint, config: dict[str, Any]) -> dict[str, int]:
         if name == "tls":
             _secure(options, config["tls"])
         made = endpoint.transportCreate(kinds[name], options)
-        ports[name] = int(endpoint.transportGetInfo(made).localName.rpartition(":")[2])
+        config["address"], _, port = endpoint.transportGetInfo(made).localName.rpartition(":")
+        ports[name] = int(port)
         if name == "udp":
             options.port = ports[name]
     return ports

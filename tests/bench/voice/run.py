@@ -34,6 +34,7 @@ PER_PROCESS = 4
 TRANSCRIBED, PLAIN = 20, 100
 RATE = 200  # webhook deliveries per second, beside the calls
 STORM, SHORT = 500, 1000
+NOISY = 0.2
 _NUMBERS = itertools.count(0, 1_000_000)
 
 
@@ -52,6 +53,7 @@ class Row(msgspec.Struct, kw_only=True):
         lost: frames of 20 ms that the gateway lost: not sent on, discarded, or not recorded.
         right: share of the sentences that were understood; None where nobody listens.
         p99_ms: of webhook deliveries meanwhile.
+        noise: cores that programs outside the benchmark kept busy meanwhile.
     """
 
     subject: str
@@ -65,6 +67,7 @@ class Row(msgspec.Struct, kw_only=True):
     lost: int = 0
     right: float | None = None
     p99_ms: float | None = None
+    noise: float | None = None
 
 
 class Lab:
@@ -100,10 +103,12 @@ class Lab:
     def _all_answer(self) -> bool:
         return all(flags.startswith("A") for flags in self.kamailio.destinations().values())
 
-    def webhooks(self, secs: int) -> float:
-        """Deliver webhooks; returns their p99 in milliseconds."""
+    def webhooks(self, secs: int, *beside: int) -> tuple[float, float]:
+        """Deliver webhooks; returns their p99 in milliseconds, and the cores that others used, besides these pids."""
         load = Load(connections=16, secs=secs, rate=RATE)
-        return measure(self.subject, load, self._servers, first=next(_NUMBERS)).p99_ms
+        before = sum(map(cpu_secs, beside))
+        found = measure(self.subject, load, self._servers, first=next(_NUMBERS))
+        return found.p99_ms, max(0.0, found.noise - (sum(map(cpu_secs, beside)) - before) / secs)
 
     def talk(self, secs: int) -> Row:
         """Have all calls at once for so long, and webhooks beside."""
@@ -112,13 +117,13 @@ class Lab:
         sipp.start(self.kamailio.port, calls=self.calls, at_once=self.calls, per_second=15, pause_ms=secs * 1000 + 1000)
         wait_until(lambda: self.kamailio.load() == self.calls, timeout=60, what=f"{self.calls} calls are up")
         cpu, before = cpu_secs(self.gateway.pid), psutil.Process(self.gateway.pid)
-        p99 = self.webhooks(max(4, secs - self.calls // 15 - 4))
+        p99, noise = self.webhooks(max(4, secs - self.calls // 15 - 4), sipp.pid, self.kamailio.pid)
         used, memory = cpu_secs(self.gateway.pid) - cpu, _memory(before)
         outcome = sipp.wait(secs + 120)
         if outcome.code:
             print(outcome.log[-500:], file=sys.stderr)
         wait_until(lambda: self._ended() >= self.calls, timeout=60, what="all calls have ended")
-        return self._judge(secs, outcome, used / max(4, secs - self.calls // 15 - 4), memory, p99)
+        return self._judge(secs, outcome, used / max(4, secs - self.calls // 15 - 4), memory, p99, noise)
 
     def _ended(self) -> int:
         return len(self._log("sip_sound"))
@@ -127,7 +132,7 @@ class Lab:
         lines = self.gateway.logs().splitlines()
         return [json.loads(line) for line in lines if f'"event": "{event}"' in line]
 
-    def _judge(self, secs: int, outcome: Outcome, cores: float, memory: float, p99: float) -> Row:
+    def _judge(self, secs: int, outcome: Outcome, cores: float, memory: float, p99: float, noise: float) -> Row:
         events = asyncio.run(consume(self._servers.rabbit.url_of(self.name), self.calls))
         sounds = self._log("sip_sound")
         lost = 3 * max((one["unsent"] for one in sounds), default=0)
@@ -148,6 +153,7 @@ class Lab:
             lost=lost,
             right=right,
             p99_ms=p99,
+            noise=noise,
         )
 
 
@@ -233,12 +239,12 @@ def bench(*, secs: int, calls: int | None, target: Path | None) -> int:
         verdicts: list[Verdict] = []
         for name, count, options in (
             ("live transcription", TRANSCRIBED, {}),
-            ("no transcription", calls or PLAIN, {"transcribe_calls": "false"}),
+            ("no transcription", calls or PLAIN, {"transcribe": "false"}),
         ):
             with ExitStack() as own:
                 lab = Lab(folder, own, servers, name.replace(" ", "-"), count, **options)
-                idle = lab.webhooks(max(4, secs // 2))
-                rows += [Row(subject="idle", p99_ms=idle), _say(lab.talk(secs))]
+                idle, noise = lab.webhooks(max(4, secs // 2), lab.kamailio.pid)
+                rows += [Row(subject="idle", p99_ms=idle, noise=noise), _say(lab.talk(secs))]
                 verdicts += _verdicts(rows[-1], idle)
         plain = _say(_plain(folder, secs))
         rows.append(plain)
@@ -246,7 +252,7 @@ def bench(*, secs: int, calls: int | None, target: Path | None) -> int:
         words = f"{ours:.1%} : {plain.right or 0:.1%}"
         verdicts.append(Verdict("sentences understood, as many as the plain script", words, ours >= (plain.right or 0)))
         with ExitStack() as own:
-            quiet = {"transcribe_calls": "false", "answer_after_secs": "0.3"}
+            quiet = {"transcribe": "false", "answer_after_secs": "0.3"}
             row, grown = _storm(Lab(folder, own, servers, "storm", 32, **quiet))
             rows.append(_say(row))
         verdicts.append(Verdict(row.subject, f"{row.done} as they should", row.done == STORM + SHORT))
@@ -289,14 +295,18 @@ def _show(rows: list[Row], verdicts: list[Verdict]) -> None:
         "lost frames",
         "right",
         "p99 ms",
+        "noise",
     ):
         table.add_column(heading, justify="right")
     for row in rows:
         right = "-" if row.right is None else f"{row.right:.1%}"
         p99 = "-" if row.p99_ms is None else f"{row.p99_ms:.1f}"
         figures = [row.calls, row.done, f"{row.cores:.2f}", f"{row.rss_mib:.0f}", row.packets, row.late, row.worst_ms]
-        table.add_row(row.subject, *map(str, figures), str(row.lost), right, p99)
+        noise = "-" if row.noise is None else f"{row.noise:.2f}"
+        table.add_row(row.subject, *map(str, figures), str(row.lost), right, p99, noise)
     console.print(table)
+    if max(row.noise or 0.0 for row in rows) > NOISY:
+        console.print("[yellow]Other programs kept this machine busy (column noise, in cores): measure again.[/]")
     for verdict in verdicts:
         word = "[green]PASS[/]" if verdict.passed else "[red]FAIL[/]"
         console.print(f"{word}  {verdict.target}: {verdict.measured}")

@@ -13,7 +13,7 @@ from normalizer.rpc import RpcError
 from tests.servers.sipp import Sipp
 from tests.sip import scenarios, sound
 from tests.sip.agent import Agent
-from tests.sip.line import running
+from tests.sip.line import Line, running
 
 VOICE = sound.sweep(4.0)
 
@@ -134,6 +134,19 @@ async def test_an_invite_without_an_offer_is_answered(tmp_path: Path) -> None:
         phone = caller(tmp_path, scenarios.DELAYED_OFFER).start(line.port, pause_ms=500)
         await line.until("call.ended", reason="completed")
         await went(phone)
+
+
+async def test_a_line_on_every_address_names_one_that_can_be_reached(tmp_path: Path) -> None:
+    line = Line(tmp_path)
+    options = {"listen": f"0.0.0.0:{line.port}", "max_calls": 5, "allow": ["127.0.0.0/8"]}
+    async with running(tmp_path, line=line, processes=2, transcribe=False, **options):
+        await went(caller(tmp_path).start(line.port, pause_ms=300))
+        await line.until("call.ended", reason="completed")
+        assert line.connector._pool is not None
+        (told,) = line.connector._pool._told[0]
+
+        assert "0.0.0.0" not in told
+        assert told.startswith("sip:omnigate@")
 
 
 async def test_a_prompt_is_played_while_it_rings(tmp_path: Path) -> None:
