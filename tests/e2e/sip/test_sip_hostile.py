@@ -145,7 +145,7 @@ async def test_a_cancel_that_crosses_the_answer_leaves_nothing(exchange: Exchang
     await beside(exchange, work)
     wait_until(
         lambda: len(exchange.told("call.ended")) == len(exchange.told("call.offered")),
-        timeout=40,
+        timeout=75,  # an answer that nobody acknowledges is given up after 64 T1, and its BYE after as long again
         what="every call that began has ended",
     )
 
