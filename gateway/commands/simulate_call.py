@@ -19,9 +19,10 @@ from gateway.commands.target import choose, reachable
 from gateway.settings.load import load
 from gateway.settings.sources import find
 from gateway.simulate.call import CallReport, Calls, Flag, ring
-from gateway.simulate.call_line import LineFault, Wiring
+from gateway.simulate.call_line import LineFault
 from gateway.simulate.call_sound import HELLO, NoSound
 from gateway.simulate.call_sound import load as load_sound
+from gateway.simulate.call_wiring import Wiring
 from gateway.simulate.report import Bar
 
 EPILOGUE = """\
@@ -78,15 +79,7 @@ def call(
         host: address to call from; by default the one that leads there.
         json: print JSON on a terminal, too.
     """
-    if find_spec("pjsua2") is None:
-        raise Failure(INSTALL)
-    problem = calls.problem()
-    if problem is not None:
-        raise Failure(problem)
-    try:
-        sound = load_sound(wav or HELLO)
-    except NoSound as exc:
-        raise Failure(str(exc)) from exc
+    sound = _prepared(calls, wav)
     uri = with_transport(to or _uri(find(config), channel, transport), transport)
     wiring = Wiring(
         user=user,
@@ -97,6 +90,19 @@ def call(
         codecs=codec or Wiring.codecs,
     )
     return play(uri, calls, wiring, sound, json=json)
+
+
+def _prepared(calls: Calls, wav: Path | None) -> bytes:
+    """Return what callers say, once it is known that they can call at all."""
+    if find_spec("pjsua2") is None:
+        raise Failure(INSTALL)
+    problem = calls.problem()
+    if problem is not None:
+        raise Failure(problem)
+    try:
+        return load_sound(wav or HELLO)
+    except NoSound as exc:
+        raise Failure(str(exc)) from exc
 
 
 def play(uri: str, calls: Calls, wiring: Wiring, sound: bytes, *, json: bool) -> int:
