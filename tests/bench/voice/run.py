@@ -295,6 +295,7 @@ def _show(rows: list[Row], verdicts: list[Verdict]) -> None:
         "lost frames",
         "right",
         "p99 ms",
+        "noise",
     ):
         table.add_column(heading, justify="right")
     for row in rows:
