@@ -97,7 +97,7 @@ class Exchange:
         source = f"127.0.0.1:{port}"
 
         def found() -> list[str]:
-            return [one["call_id"] for one in self.told("call.offered") if one["source"] == source]
+            return [one["call_id"] for one in self.told("call.offered") if one.get("source") == source]
 
         return self.wait_for(found, f"a call from {source}")[-1]
 
