@@ -19,9 +19,10 @@ from gateway.commands.target import choose, reachable
 from gateway.settings.load import load
 from gateway.settings.sources import find
 from gateway.simulate.call import CallReport, Calls, Flag, ring
-from gateway.simulate.call_line import LineFault, Wiring
+from gateway.simulate.call_line import LineFault
 from gateway.simulate.call_sound import HELLO, NoSound
 from gateway.simulate.call_sound import load as load_sound
+from gateway.simulate.call_wiring import Wiring
 from gateway.simulate.report import Bar
 
 EPILOGUE = """\
@@ -62,7 +63,7 @@ def call(
 ) -> int:
     """Call a running gateway, and say something.
 
-    Exit status 0: all calls were answered. The summary tells of SIP statuses, set-up times and lost packets.
+    Exit status 0: all calls were answered.
 
     Args:
         calls: how many, and what happens.
@@ -78,9 +79,7 @@ def call(
         host: address to call from; by default the one that leads there.
         json: print JSON on a terminal, too.
     """
-    if find_spec("pjsua2") is None:
-        raise Failure(INSTALL)
-    problem = calls.problem()
+    problem = INSTALL if find_spec("pjsua2") is None else calls.problem()
     if problem is not None:
         raise Failure(problem)
     try:

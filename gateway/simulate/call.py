@@ -14,8 +14,9 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from typing_extensions import override
 
-from gateway.simulate.call_line import Leg, Line, LineFault, Wiring
+from gateway.simulate.call_line import Leg, Line, LineFault
 from gateway.simulate.call_sound import save
+from gateway.simulate.call_wiring import Wiring
 from gateway.simulate.report import Report
 
 PER_LINE = 4

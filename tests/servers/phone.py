@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from gateway.simulate.call_line import Leg, Line, Wiring
+from gateway.simulate.call_line import Leg, Line
+from gateway.simulate.call_wiring import Wiring
 from tests.sip.sound import Pcm
 
 

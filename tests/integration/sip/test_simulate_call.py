@@ -14,8 +14,9 @@ import pytest
 from connectors.sip.wire import RATE
 from gateway.commands.simulate_call import host_and_port, summarize, with_transport
 from gateway.simulate.call import CallReport, Calls, ring
-from gateway.simulate.call_line import Line, LineFault, Wiring
+from gateway.simulate.call_line import Line, LineFault
 from gateway.simulate.call_sound import HELLO, NoSound, load, save
+from gateway.simulate.call_wiring import Wiring
 from tests.servers.phone import Phone, heard, up
 from tests.servers.sipp import Sipp
 from tests.sip import scenarios, sound

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from connectors.secrets import Secret
-from gateway.simulate.call_line import Line, Wiring
+from gateway.simulate.call_line import Line
+from gateway.simulate.call_wiring import Wiring
 from tests.servers.kamailio import USERS, Kamailio
 from tests.sip.line import running
 

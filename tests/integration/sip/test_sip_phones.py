@@ -10,7 +10,8 @@ import pytest
 import trustme
 
 from connectors.sip import wire
-from gateway.simulate.call_line import Leg, Line, Wiring
+from gateway.simulate.call_line import Leg, Line
+from gateway.simulate.call_wiring import Wiring
 from tests.sip import sound
 from tests.sip.ears import Ears
 from tests.sip.line import running
