@@ -63,7 +63,7 @@ def call(
 ) -> int:
     """Call a running gateway, and say something.
 
-    Exit status 0: all calls were answered. The summary tells of SIP statuses, set-up times and lost packets.
+    Exit status 0: all calls were answered.
 
     Args:
         calls: how many, and what happens.
@@ -79,7 +79,13 @@ def call(
         host: address to call from; by default the one that leads there.
         json: print JSON on a terminal, too.
     """
-    sound = _prepared(calls, wav)
+    problem = INSTALL if find_spec("pjsua2") is None else calls.problem()
+    if problem is not None:
+        raise Failure(problem)
+    try:
+        sound = load_sound(wav or HELLO)
+    except NoSound as exc:
+        raise Failure(str(exc)) from exc
     uri = with_transport(to or _uri(find(config), channel, transport), transport)
     wiring = Wiring(
         user=user,
@@ -90,19 +96,6 @@ def call(
         codecs=codec or Wiring.codecs,
     )
     return play(uri, calls, wiring, sound, json=json)
-
-
-def _prepared(calls: Calls, wav: Path | None) -> bytes:
-    """Return what callers say, once it is known that they can call at all."""
-    if find_spec("pjsua2") is None:
-        raise Failure(INSTALL)
-    problem = calls.problem()
-    if problem is not None:
-        raise Failure(problem)
-    try:
-        return load_sound(wav or HELLO)
-    except NoSound as exc:
-        raise Failure(str(exc)) from exc
 
 
 def play(uri: str, calls: Calls, wiring: Wiring, sound: bytes, *, json: bool) -> int:

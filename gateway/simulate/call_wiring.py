@@ -1,4 +1,4 @@
-"""How the telephone of `gateway.simulate.call_line` is connected."""
+"""How a simulated telephone is connected."""
 
 from __future__ import annotations
 

@@ -94,7 +94,12 @@ def likeness(one: Pcm, other: Pcm) -> float:
 
 
 def faithful(sent: Pcm, heard: Pcm) -> tuple[float, int]:
-    """Return the share of windows that were heard as they were sent (0.99), and how often something is missing."""
+    """Return the share of windows that were heard as they were sent (0.99), and how often something is missing.
+
+    Nothing was, if less was heard than sent.
+    """
+    if heard.size < sent.size:
+        return 0.0, 0
     found = match(sent, heard)
     good = [one for one in found if one.likeness >= 0.99]
     missing = sum(later.lag < earlier.lag - RATE // 1000 for earlier, later in itertools.pairwise(good))
