@@ -214,6 +214,7 @@ class Puller:
             received_at=datetime.now(UTC),
             security=PULLED,
             meta={"api": ITEM},
+            noted=True,  # by the cursor
         )
         await self._notice(raw)
         while True:

@@ -160,6 +160,7 @@ class Intake:
             events = await self._with_raw(events, raw)
         errands = self._errands.of(events)
         waiter = self._patience.begin(len(events), started)
+        waiter.noted = raw.noted
         try:
             tickets = [Ticket(event, self.meters, waiter, self._keep) for event in events]
             early = [ticket for ticket in tickets if not ticket.event.after]

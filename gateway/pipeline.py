@@ -5,9 +5,8 @@ local disk (fsync), or is known to be there from before. Everything else ends as
 
 One loop does one round trip to the dedup store at a time; whatever arrives meanwhile shares the next one. A cycle
 commits what became durable, then claims what is new, then publishes the new in order. Where much is under way, a few
-new items wait a moment for more (`GATHER_SECS`), because a batch costs nearly the same as an item: so batches grow with
-the load, and where little is under way nothing waits. While a conversation has rows in the spool, or on their way
-there, its new messages follow them, so that order holds.
+new items wait a moment for more (`GATHER_SECS`): a batch costs little more than an item. While a conversation has rows
+in the spool, or on their way there, its new messages follow them, so that order holds.
 """
 
 from __future__ import annotations
@@ -175,6 +174,7 @@ class Pipeline:
             self._dedup_state(ok=False, reason=str(exc))
             answers = [Taken(Claim.NEW, int(now * 1_000_000) + n) for n in range(len(batch))]
             self._settlement.put_back(done, released)
+        self._settlement.committed()
         mine = [ticket for ticket, answer in zip(batch, answers, strict=True) if self._claimed(ticket, answer)]
         if mine:
             self._send(mine)

@@ -7,6 +7,9 @@ again. If the process dies in that moment, the claim runs out, and a provider th
 "accepted" for finds it new: published twice, under the same id, the second copy marked. Waiting for the commit would
 only shorten the time in which that can happen (there is one between confirm and commit in any case), and would cost
 every answer a round trip.
+
+Where the receipt is not the end of it, because somebody of ours must still note that it came (a flag in a mailbox, a
+cursor, a job), dying in between is sure to bring the event again. Such items (`Ticket.noted`) end after their commit.
 """
 
 from __future__ import annotations
@@ -37,6 +40,8 @@ class Settlement:
         """Take the journal and the pipeline's hooks."""
         self._journal, self._clock, self._forget, self._wake = journal, clock, forget, wake
         self._done: list[Done] = []
+        self._noted: list[tuple[Ticket, Verdict]] = []  # their commit is among `_done`
+        self._asked: list[tuple[Ticket, Verdict]] = []  # their commit is under way
         self._released: list[str] = []
         self._uncommitted: list[Done] = []
         self._unreleased: list[str] = []
@@ -48,15 +53,20 @@ class Settlement:
 
     @property
     def urgent(self) -> bool:
-        """Whether a claim is to be given back: its provider may be here again at any moment."""
-        return bool(self._released)
+        """Whether somebody waits for a commit, or a claim is to be given back: its provider may be here any moment."""
+        return bool(self._released or self._noted)
 
     def durable(self, tickets: Sequence[Ticket], verdict: Verdict) -> None:
         """End items that are safe; see the module."""
+        ended: list[tuple[Ticket, Verdict]] = []
         for ticket in tickets:
             ticket.stage = Stage.SETTLED
             self._done.append(Done(ticket.key, ticket.keep))
-        self._end([(ticket, verdict) for ticket in tickets])
+            (self._noted if ticket.noted else ended).append((ticket, verdict))
+        if ended:
+            self._end(ended)
+        if self._noted:
+            self._wake()
 
     def failed(self, ticket: Ticket, *, release: bool) -> None:
         """Promise nothing, so that the provider tries again; give the claim back, or let it run out."""
@@ -77,7 +87,15 @@ class Settlement:
         """Return what the next round trip shall commit and release; what fails is given to `put_back`."""
         done, released = [*self._uncommitted, *self._done], [*self._unreleased, *self._released]
         self._done, self._released, self._uncommitted, self._unreleased = [], [], [], []
+        if self._noted:
+            self._asked, self._noted = [*self._asked, *self._noted], []
         return done, released
+
+    def committed(self) -> None:
+        """End what waited for the round trip that is over, also when the store was away: it is durable."""
+        if self._asked:
+            ended, self._asked = self._asked, []
+            self._end(ended)
 
     def put_back(self, done: Sequence[Done], released: Sequence[str]) -> None:
         """Offer what the store did not take again, with the next claims."""

@@ -46,10 +46,11 @@ class Stage(Enum):
 class Waiter:
     """One delivery: done when the last of its items is settled."""
 
-    __slots__ = ("deadline", "fresh", "future", "left")
+    __slots__ = ("deadline", "fresh", "future", "left", "noted")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, items: int, deadline: float) -> None:
         """Wait for `items` tickets, until `deadline` (loop time) if a `Patience` has it."""
+        self.noted = False  # see `Ticket.noted`
         self.future: asyncio.Future[None] = loop.create_future()
         self.left, self.fresh, self.deadline = items, False, deadline
 
@@ -152,6 +153,11 @@ class Ticket:
         """Whether somebody still waits for the outcome."""
         waiters = [self.waiter, *(follower.waiter for follower in self.followers or ())]
         return any(waiter is not None and waiter.open for waiter in waiters)
+
+    @property
+    def noted(self) -> bool:
+        """Whether somebody of ours notes that it came, once it is told so (`RawEvent.noted`, `Intake.publish`)."""
+        return self.waiter.noted if self.waiter is not None else self.told is not None
 
     @property
     def key(self) -> str:

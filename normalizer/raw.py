@@ -25,6 +25,8 @@ class RawEvent(Struct, frozen=True, kw_only=True):
         on_malformed: what becomes of a body of which nothing could be made: kept in quarantine and answered as
             accepted (providers that repeat or disable a failing hook), or rejected (the sender must mend it).
         item: true when `body` is a single item of a batch (re-driven from quarantine), not a whole delivery.
+        noted: whoever hands it over notes afterwards that it came (a flag, a cursor), and asks for it again if he dies
+            in between; so the receipt waits until the event is known as a duplicate.
     """
 
     channel: ChannelRef
@@ -36,6 +38,7 @@ class RawEvent(Struct, frozen=True, kw_only=True):
     meta: dict[str, str] = {}
     on_malformed: Literal["quarantine", "reject"] = "quarantine"
     item: bool = False
+    noted: bool = False
 
 
 class Event(Struct, frozen=True, kw_only=True):

@@ -133,6 +133,7 @@ class Inbox:
             security=security,
             meta={**meta, **known},
             on_malformed="quarantine",
+            noted=True,  # a flag in the mailbox, or the 250 that a client who lost the connection did not hear
         )
 
     async def _observe(self, body: bytes, sender: str | None, recipients: list[str]) -> None:

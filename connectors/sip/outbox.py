@@ -55,6 +55,7 @@ class Outbox:
             body=msgspec.json.encode(told),
             received_at=at,
             security=self._security,
+            noted=True,  # in the journal of calls
         )
 
     def add(self, step: Step) -> None:

@@ -103,7 +103,7 @@ async def test_a_voice_note_is_told_with_its_words(start: Callable[..., GatewayP
     assert 0 <= segment["start_ms"] < segment["end_ms"] <= 3300
     await until(lambda: gateway.total("gateway_transcriptions_total", channel="tg") == 1)
     await until(lambda: not gateway.total("gateway_transcriptions_pending", channel="tg"))
-    assert 0 < gateway.total("gateway_asr_real_time_factor") < 10
+    await until(lambda: 0 < gateway.total("gateway_asr_real_time_factor") < 10)
     assert WORDS not in gateway.logs()
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import aio_pika
 import msgspec
 
+from gateway.wiring import hint
 from normalizer.codecs.sip import SipCodec
 from normalizer.raw import Event, RawEvent
 from tests.contract import channel_fixtures as fixtures
@@ -32,7 +34,7 @@ async def test_a_hint_is_not_persistent_and_expires(tmp_path: Path, rabbit_url: 
             channel = await connection.channel()
             queue = await channel.declare_queue(exclusive=True)
             await queue.bind("gw.events", "v1.sip.*.call.transcript.partial")
-            it.intake.hint(partial(it))
+            hint(it.broker, partial(it), time.time())
             async with queue.iterator(timeout=30) as messages:
                 message = await anext(messages)
                 await message.ack()
@@ -48,7 +50,7 @@ async def test_a_hint_is_dropped_while_the_broker_is_away(tmp_path: Path, make_r
     async with rig(tmp_path, broker_url=server.url, kind="sip", codec=SipCodec()) as it:
         await asyncio.to_thread(server.kill)
         await it.until(lambda: not it.broker.ready)
-        it.intake.hint(partial(it))
+        hint(it.broker, partial(it), time.time())
         await asyncio.sleep(0.1)
 
         assert it.pipeline.idle

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 
 import pytest
+from msgspec.structs import replace
 
 from connectors.api import Receipt
 from connectors.errors import Busy
@@ -85,6 +86,27 @@ async def test_commits_are_made_without_further_deliveries_and_before_a_pipeline
 
         events = [next(iter(it.intake._codec.decode(it.raw(n)))) for n in range(50)]
         assert [await it.dedup.status(event.key) for event in events] == ["done"] * 50
+
+
+async def test_what_somebody_notes_afterwards_is_known_as_a_duplicate_before_its_receipt(tmp_path, rabbit_url, store):
+    async with rig(tmp_path, broker_url=rabbit_url, **store) as it:
+        for n in range(20):
+            raw = replace(it.raw(n), noted=True)
+            (event,) = it.intake._codec.decode(raw)
+
+            assert await it.intake(raw) is Receipt.ACCEPTED
+            assert await it.dedup.status(event.key) == "done"
+        (event,) = it.intake._codec.decode(it.raw(20))
+        assert await it.intake.publish(event)
+        assert await it.dedup.status(event.key) == "done"
+
+
+async def test_what_somebody_notes_afterwards_is_accepted_while_the_store_is_away(tmp_path, rabbit_url, make_redis):
+    redis = make_redis()
+    async with rig(tmp_path, broker_url=rabbit_url, redis_url=redis.url) as it:
+        redis.kill()
+
+        assert await it.intake(replace(it.raw(0), noted=True)) is Receipt.ACCEPTED
 
 
 async def test_a_worker_that_dies_between_receipt_and_commit_doubles_only_what_is_delivered_again_and_marks_it(

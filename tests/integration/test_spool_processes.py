@@ -143,7 +143,7 @@ async def test_writers_and_drains_share_a_spool_without_losing_doubling_or_reord
             await mine.remove([row.id for row in rows])
             await asyncio.sleep(0.001)
 
-    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(110), asyncio.TaskGroup() as group:
         group.create_task(drain(spool))
         group.create_task(drain(other))
     other.close()
