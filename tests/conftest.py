@@ -27,6 +27,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.allow_unix_socket = True
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first: what is begun last decides how long one process works alone at the end."""
+    floors = ["nothing_is_lost", "e2e", "integration"]
+    items.sort(key=lambda item: next((at for at, name in enumerate(floors) if name in item.nodeid), len(floors)))
+
+
 @pytest.fixture(autouse=True)
 def logging_as_before() -> Iterator[None]:
     """Commands that run inside the tests set up logging for their process; the next test finds it as it was."""

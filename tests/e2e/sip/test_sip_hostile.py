@@ -128,7 +128,7 @@ async def test_many_who_give_up_and_many_short_calls_cost_no_memory(exchange: Ex
     await beside(exchange, work)
     wait_until(
         lambda: len(exchange.told("call.ended")) == len(exchange.told("call.offered")),
-        timeout=30,
+        timeout=75,  # as below
         what="every call that began has ended",
     )
 
