@@ -83,7 +83,7 @@ async def test_of_the_gateway_it_is_told_after_the_next_start(exchange: Exchange
         ended = await asyncio.to_thread(exchange.wait, "call.ended", call)
     assert (ended["reason"], ended["by"]) == ("gateway_failure", "gateway")
     assert ended["answered"] is True
-    assert 3000 < ended["talk_ms"] < 20_000
+    assert 1000 < ended["talk_ms"] < 20_000  # it is right to 2 s
     ready = await asyncio.to_thread(exchange.wait, "call.recording.ready", call)
     assert ready["complete"] is False
     assert sound.faithful(SAID, exchange.recording(call)[:, 0])[0] >= 0.9

@@ -27,7 +27,7 @@ OMNIGATE = str(Path(sys.executable).with_name("omnigate"))
 
 def simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [OMNIGATE, "simulate", "call", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
 
 
 async def test_what_a_caller_says_is_heard_as_he_said_it_and_his_keys_arrive() -> None:
