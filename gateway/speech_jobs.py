@@ -18,7 +18,7 @@ from connectors.speech import RecordingJob
 from gateway import jobs
 from gateway.jobs import Jobs, Row
 from normalizer import ids
-from normalizer.model import ChannelRef, Conversation, MediaParams, MessageParams, MessageRef
+from normalizer.model import ChannelRef, Conversation, MediaParams, Message, MessageParams, MessageRef
 from normalizer.parts import Audio, Media, Segment
 from normalizer.raw import Event
 
@@ -98,13 +98,16 @@ def of_events(events: Iterable[Event], options: ChannelConfig) -> list[SpeechJob
     for event in events:
         params = event.params
         if type(params) is MessageParams:
-            message = MessageRef(id=params.message.id, provider_id=params.message.provider_id)
             found += [
-                _note(params.channel, part.media, message, params.conversation, options)
+                _note(params.channel, part.media, _ref(params.message), params.conversation, options)
                 for part in params.message.parts
                 if type(part) is Audio and part.media.status == "stored" and wanted(part.media, options)
             ]
     return found
+
+
+def _ref(message: Message) -> MessageRef:
+    return MessageRef(id=message.id, provider_id=message.provider_id)
 
 
 def _note(
