@@ -120,7 +120,7 @@ class Intake:
         bad = [item.reason for item in items if isinstance(item, BadItem)]
         if bad:
             return "; ".join(bad)
-        await self._deliver(items, raw, self._loop.time())
+        await self._deliver(items, replace(raw, noted=True), self._loop.time())  # the row is marked afterwards
         return None
 
     def tell(self, event: Event) -> None:
