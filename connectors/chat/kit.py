@@ -57,6 +57,7 @@ class Kit:
             received_at=at,
             security=PROVED if call.identified else UNPROVED,
             on_malformed="reject",
+            noted=True,  # in the conversation's feed, before the visitor hears of it
         )
         try:
             return await self.sink(raw)
