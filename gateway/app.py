@@ -37,6 +37,7 @@ from gateway.speech_service import SpeechService
 from gateway.supervisor import Supervisor
 from gateway.tuning import allow_files, calm_gc
 from gateway.web.admin import AdminServer
+from gateway.web.door import Shared
 from gateway.web.guard import admin_token
 from gateway.web.media import media_mount
 from gateway.web.public import PublicServer
@@ -52,9 +53,10 @@ class App:
     Worker 0 is the *primary*: it alone drains the spool, sends, answers requests and serves the admin port.
     """
 
-    def __init__(self, path: Path, settings: Settings, *, index: int = 0, workers: int = 1) -> None:
-        """Take a checked configuration and the file it came from."""
-        self._path, self.settings, self._index, self._workers = path, settings, index, workers
+    def __init__(self, path: Path, settings: Settings, *, shared: Shared | None = None) -> None:
+        """Take a checked configuration and the file it came from; `shared` makes it one worker of several."""
+        self._path, self.settings, self._shared = path, settings, shared
+        self._index = 0 if shared is None else shared.index
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._applying = asyncio.Lock()
@@ -90,8 +92,9 @@ class App:
                 self.channels.endpoints,
                 {"/media/": media_mount(core.blobs)},
                 pages=self.channels.pages,
+                shared=self._shared,
             )
-            public.bind(reuse_port=self._workers > 1)
+            public.bind()
             supervisor.start("broker", core.broker.run, stage="broker")
             supervisor.start("pipeline", core.pipeline.run, stage="pipeline")
             supervisor.start("media-jobs", core.media.run, stage="media")
@@ -223,13 +226,20 @@ def _merge(old: Settings, new: Settings) -> Settings:
 
 
 def serve(
-    path: Path, settings: Settings, *, index: int, workers: int, banner: bool, ready: Callable[[], None] | None = None
+    path: Path,
+    settings: Settings,
+    *,
+    banner: bool,
+    shared: Shared | None = None,
+    ready: Callable[[], None] | None = None,
 ) -> int:
     """Run one process until it is told to stop; returns its exit status. `ready` is told when it can take deliveries.
 
+    With `shared` it is one worker of several, and ends with their parent.
+
     What ends it before its time, if it is a fault of the machine and not of the program, is one line on stderr.
     """
-    logs.configure(settings.log, node=settings.gateway.node, worker=index if workers > 1 else None)
+    logs.configure(settings.log, node=settings.gateway.node, worker=None if shared is None else shared.index)
     allow_files(settings.http.max_connections)
 
     def started(public: PublicServer) -> None:
@@ -239,8 +249,8 @@ def serve(
             _banner(settings, public)
 
     async def main() -> None:
-        app = App(path, settings, index=index, workers=workers)
-        if workers > 1:
+        app = App(path, settings, shared=shared)
+        if shared is not None:
             _end_with_parent(app)
         await app.run(started)
 

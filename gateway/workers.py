@@ -1,4 +1,4 @@
-"""`--workers N`: a parent that keeps N processes on one port (SO_REUSEPORT) alive.
+"""`--workers N`: a parent that keeps N processes on one port alive (`gateway.web.door`).
 
 Every worker is a process of its own, so that a crash of one costs the deliveries it had in hand, which their providers
 repeat. Worker 0 is the primary (see `gateway.app`). A worker ends when its parent is gone.
@@ -19,6 +19,8 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from gateway import logs
 from gateway.settings.model import Settings
+from gateway.web.address import bind
+from gateway.web.door import ABSENT, Shares, shares_file
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +36,7 @@ class Workers:
     """
 
     def __init__(self, path: Path, settings: Settings, count: int) -> None:
-        """Run `count` workers on the configuration at `path`."""
+        """Run `count` workers on the configuration at `path`; raises `OSError` that names an address in use."""
         self._path, self._settings, self._count = path, settings, count
         self._children: dict[int, asyncio.subprocess.Process] = {}
         self._ready: set[int] = set()
@@ -42,6 +44,9 @@ class Workers:
         self._first_ready = asyncio.Event()
         self._stop = asyncio.Event()
         self._metrics = Path(settings.gateway.data_dir) / "metrics"
+        self._socket = bind(settings.http.listen)
+        self._shares_fd = shares_file(count)
+        self._shares = Shares(self._shares_fd, count)
 
     async def run(self) -> int:
         """Keep the workers alive until SIGTERM; returns the exit status."""
@@ -80,18 +85,17 @@ class Workers:
     async def _live(self, index: int) -> int:
         """Start a worker and wait until it has ended; returns its exit status, negative for a signal."""
         hear, say = os.pipe()
+        inherited = (say, self._socket.fileno(), self._shares_fd)
         try:
             child = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "gateway.worker",
                 str(self._path),
-                str(index),
-                str(self._count),
-                str(say),
+                *map(str, (index, self._count, *inherited)),
                 stdin=asyncio.subprocess.PIPE,
                 env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(self._metrics)},
-                pass_fds=(say,),
+                pass_fds=inherited,
             )
         except BaseException:
             os.close(hear)
@@ -105,6 +109,7 @@ class Workers:
         status = await child.wait()
         del self._children[index]
         self._ready.discard(index)
+        self._shares[index] = ABSENT
         # What it last said about itself is true no more.
         mark_process_dead(child.pid, str(self._metrics))  # type: ignore[no-untyped-call]
         return status
@@ -121,6 +126,7 @@ class Workers:
 
     def _end(self) -> None:
         self._stop.set()
+        self._socket.close()
         self._first_ready.set()
         for child in self._children.values():
             _signal(child, signal.SIGTERM)
@@ -138,4 +144,9 @@ def _signal(child: asyncio.subprocess.Process, number: signal.Signals) -> None:
 def run_workers(path: Path, settings: Settings, count: int) -> int:
     """Run the parent until it is told to stop; returns the exit status."""
     logs.configure(settings.log, node=settings.gateway.node)
-    return asyncio.run(Workers(path, settings, count).run())
+    try:
+        workers = Workers(path, settings, count)
+    except OSError as exc:
+        print(f"omnigate: {exc.strerror}", file=sys.stderr)  # noqa: T201 -- the last words
+        return 1
+    return asyncio.run(workers.run())

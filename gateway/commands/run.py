@@ -18,7 +18,7 @@ def run(
 
     Args:
         config: the configuration.
-        workers: processes that share the port of the deliveries (SO_REUSEPORT).
+        workers: processes that share the port of the deliveries ; each takes its share of the connections.
     """
     path = find(config)
     loaded = load(path)
@@ -30,4 +30,4 @@ def run(
         return run_workers(path, loaded.settings, workers)
     from gateway.app import serve  # noqa: PLC0415 -- after the configuration was found to be sound
 
-    return serve(path, loaded.settings, index=0, workers=1, banner=True)
+    return serve(path, loaded.settings, banner=True)

@@ -13,7 +13,7 @@ def split(listen: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def bind(listen: str, *, reuse_port: bool) -> socket.socket:
+def bind(listen: str) -> socket.socket:
     """Take a TCP address; raises `OSError` that names it. Clients wait in the kernel until somebody accepts them.
 
     It listens, because on Linux two programs can bind an address on which nobody listens yet.
@@ -28,8 +28,6 @@ def bind(listen: str, *, reuse_port: bool) -> socket.socket:
         raise OSError(exc.errno, f"cannot resolve {listen}: {exc.strerror}") from exc
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind(address)
         sock.listen(BACKLOG)
         sock.setblocking(False)  # noqa: FBT003 -- the socket module's own signature

@@ -82,7 +82,7 @@ class AdminServer:
 
     async def start(self) -> None:
         """Listen; raises `OSError` that names the address."""
-        sock = bind(self._section.listen, reuse_port=False)
+        sock = bind(self._section.listen)
         app = web.Application(client_max_size=MAX_BYTES, middlewares=[self._guarded])
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)

@@ -66,6 +66,8 @@ class Connections(web.Server):
     Attributes:
         idle: connections without a request under way, longest idle first; whoever handles requests keeps it.
         ending: connections end with their next answer.
+        open: how many connections there are.
+        changed: told whenever one has begun or ended.
     """
 
     def __init__(
@@ -82,13 +84,15 @@ class Connections(web.Server):
         `options` are those of aiohttp's `RequestHandler`.
         """
         super().__init__(handler, **options)
-        self._limit, self._options, self._open = limit, {"take": take, "respond": respond, **options}, 0
+        self._limit, self._options = limit, {"take": take, "respond": respond, **options}
+        self.open = 0
+        self.changed: Callable[[], None] = lambda: None
         self.idle: dict[asyncio.Protocol, None] = {}
         self.ending = False
 
     def accept(self) -> asyncio.Protocol:
         """Make the protocol of a new connection."""
-        if self._open >= self._limit:
+        if self.open >= self._limit:
             if not self.idle:
                 return Crowded()
             longest = next(iter(self.idle))
@@ -100,14 +104,16 @@ class Connections(web.Server):
     @override
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
-        self._open += 1
+        self.open += 1
         self.idle[handler] = None
+        self.changed()
 
     @override
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)
-        self._open -= 1
+        self.open -= 1
         self.idle.pop(handler, None)
+        self.changed()
 
 
 class Crowded(asyncio.Protocol):

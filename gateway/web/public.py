@@ -25,6 +25,7 @@ from connectors.pages import PageConnector
 from gateway.settings.model import HttpSection
 from gateway.web.address import BACKLOG, bind
 from gateway.web.delivery import delivery
+from gateway.web.door import Door, Shared
 from gateway.web.protocol import Connections, hide_versions
 from gateway.web.quick import Quick, quick
 from gateway.web.streamed import Streamed, send
@@ -72,20 +73,25 @@ class PublicServer:
         mounts: Mapping[str, Mount],
         *,
         pages: Mapping[str, PageConnector] | None = None,
+        shared: Shared | None = None,
     ) -> None:
-        """Serve `endpoints` under ``/c/``, `pages` under ``/chat/`` and `mounts` under their own prefixes."""
+        """Serve `endpoints` under ``/c/``, `pages` under ``/chat/`` and `mounts` under their own prefixes.
+
+        With `shared` the address is one that several workers listen on.
+        """
         self._section, self._endpoints, self._mounts = section, endpoints, mounts
         self._pages = {} if pages is None else pages
         self._trusted = parse_networks(section.trusted_proxies)
+        self._shared = shared
         self._socket: socket.socket | None = None
-        self._listener: asyncio.Server | None = None
+        self._listener: asyncio.Server | Door | None = None
         self._buffered = 0
         self._ending = False
         self.address = section.listen
 
-    def bind(self, *, reuse_port: bool = False) -> socket.socket:
+    def bind(self) -> socket.socket:
         """Take the address, let clients wait; raises `OSError` with the address in its text."""
-        self._socket = bind(self._section.listen, reuse_port=reuse_port)
+        self._socket = bind(self._section.listen) if self._shared is None else self._shared.sock
         host, port = self._socket.getsockname()[:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         return self._socket
@@ -105,8 +111,12 @@ class PublicServer:
             max_line_size=8190,
             max_field_size=8190,
         )
-        loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(self._server.accept, sock=sock, backlog=BACKLOG)
+        if self._shared is None:
+            loop = asyncio.get_running_loop()
+            self._listener = await loop.create_server(self._server.accept, sock=sock, backlog=BACKLOG)
+        else:
+            self._listener = Door(self._shared, self._server.accept, lambda: self._server.open)
+            self._server.changed = self._listener.tell
 
     def stop_listening(self) -> None:
         """Take no new connections; those that are open end with their next answer."""

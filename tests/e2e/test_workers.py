@@ -164,6 +164,19 @@ async def test_both_workers_take_traffic_and_their_numbers_are_summed(gateway: G
     assert balanced(gateway)
 
 
+async def test_connections_that_stay_open_are_shared_evenly(gateway: GatewayProcess) -> None:
+    def taken(worker: psutil.Process) -> int:
+        connections = worker.net_connections(kind="tcp")
+        return sum(one.status == "ESTABLISHED" and one.laddr.port == gateway.http_port for one in connections)
+
+    pairs = [await asyncio.open_connection("127.0.0.1", gateway.http_port) for _ in range(40)]
+    both = list(workers_of(gateway).values())
+    await asyncio.to_thread(wait_until, lambda: sum(map(taken, both)) == 40, timeout=SOON, what="all are accepted")
+    assert min(map(taken, both)) >= 17
+    for _, writer in pairs:
+        writer.close()
+
+
 @pytest.mark.parametrize("victim", [0, 1])
 async def test_kill_9_of_a_worker_loses_nothing_and_the_other_serves_on(gateway: GatewayProcess, victim: int) -> None:
     back = once_more(gateway, "gateway_ready")

@@ -79,31 +79,23 @@ def taken() -> Iterator[str]:
         yield f"127.0.0.1:{sock.getsockname()[1]}"
 
 
-@pytest.mark.parametrize("reuse_port", [False, True])
-def test_an_address_in_use_is_named(taken: str, reuse_port: bool) -> None:  # noqa: FBT001
+def test_an_address_in_use_is_named(taken: str) -> None:
     with pytest.raises(OSError, match=f"cannot listen on {taken}: Address already in use"):
-        bind(taken, reuse_port=reuse_port)
+        bind(taken)
 
 
 def test_an_address_of_another_machine_is_named() -> None:
     with pytest.raises(OSError, match=r"cannot listen on 203\.0\.113\.1:8080: Cannot assign requested address"):
-        bind("203.0.113.1:8080", reuse_port=False)
+        bind("203.0.113.1:8080")
 
 
 def test_a_name_without_an_address_is_named() -> None:
     with pytest.raises(OSError, match=r"cannot resolve no-such-host\.invalid:8080"):
-        bind("no-such-host.invalid:8080", reuse_port=False)
-
-
-def test_several_processes_can_share_a_port_when_they_say_so() -> None:
-    with bind("127.0.0.1:0", reuse_port=True) as one:
-        port = one.getsockname()[1]
-        with bind(f"127.0.0.1:{port}", reuse_port=True) as other:
-            assert other.getsockname() == one.getsockname()
+        bind("no-such-host.invalid:8080")
 
 
 def test_an_empty_host_is_every_interface() -> None:
-    with bind(":0", reuse_port=False) as sock:
+    with bind(":0") as sock:
         assert sock.getsockname()[0] in {"0.0.0.0", "::"}
 
 

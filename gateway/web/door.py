@@ -1,0 +1,145 @@
+"""One listening socket for several workers, each of whom takes its share of the connections.
+
+Providers and proxies keep connections open and use them for hours, so how they were dealt out decides how busy each
+worker is from then on. SO_REUSEPORT deals them by a hash: of 64, one worker of two has 36 or more in two runs of five,
+and whoever is on it waits that much longer. Here the parent binds, every worker waits at the same socket, and whoever
+has fewest open connections takes the next: the shares differ by `SLACK` or so. The parent holds the socket, so nobody
+who is waiting at it is reset when a worker dies, as happens to SO_REUSEPORT's queue of that worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import mmap
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+
+import structlog
+from msgspec import Struct
+
+log = structlog.get_logger(__name__)
+
+ABSENT = -1
+SLACK = 2
+"""How many connections more than another a worker takes without asking: so many come in at once."""
+STEP_BACK_SECS = 0.002
+"""How long the others are given to take a connection. One who is stuck keeps nobody waiting for longer."""
+FULL_SECS = 0.5
+FULL = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class Shares:
+    """How many connections each worker has, in memory that all of them see; `ABSENT` where there is no worker."""
+
+    def __init__(self, fd: int, workers: int) -> None:
+        """Map what `shares_file` made."""
+        self._numbers = memoryview(mmap.mmap(fd, workers * 4)).cast("i")
+
+    def __getitem__(self, worker: int) -> int:
+        """Return the number of one worker."""
+        return self._numbers[worker]
+
+    def __setitem__(self, worker: int, number: int) -> None:
+        """Write it; only the worker itself and, after its end, the parent do."""
+        self._numbers[worker] = number
+
+    def fewest(self, besides: int) -> int | None:
+        """Return the smallest number among the other workers; None where there are none."""
+        return min((n for i, n in enumerate(self._numbers) if i != besides and n != ABSENT), default=None)
+
+
+def shares_file(workers: int) -> int:
+    """Make the memory of `Shares`, nobody being there yet; returns a file descriptor that children may inherit."""
+    with tempfile.TemporaryFile(prefix="omnigate-shares-") as file:
+        file.write(ABSENT.to_bytes(4, "little", signed=True) * workers)
+        file.flush()
+        return os.dup(file.fileno())
+
+
+class Shared(Struct, frozen=True):
+    """What a worker shares with the others: `sock` listens and does not block, `index` is the worker's own number."""
+
+    sock: socket.socket
+    shares: Shares
+    index: int
+
+
+class Door:
+    """Where one worker takes connections; see the module."""
+
+    def __init__(self, shared: Shared, accept: Callable[[], asyncio.Protocol], taken: Callable[[], int]) -> None:
+        """Open it: `accept` makes the protocol of a connection, `taken` tells how many there are."""
+        self._sock, self._shares, self._index = shared.sock, shared.shares, shared.index
+        self._accept, self._taken = accept, taken
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._coming: set[asyncio.Task[object]] = set()
+        self._open = True
+        self.tell()
+        self._loop.add_reader(self._sock, self._knock)
+
+    def close(self) -> None:
+        """Leave the rest to the others; connections that were taken live on."""
+        if not self._open:
+            return
+        self._open = False
+        self._shares[self._index] = ABSENT
+        if self._timer is not None:
+            self._timer.cancel()
+        self._loop.remove_reader(self._sock)
+        self._sock.close()
+
+    @property
+    def share(self) -> int:
+        """How many connections this worker has, those included that are about to begin."""
+        return self._taken() + len(self._coming)
+
+    def tell(self) -> None:
+        """Let the others know; to be called whenever a connection has begun or ended."""
+        if self._open:
+            self._shares[self._index] = self.share
+
+    def _knock(self) -> None:
+        fewest = self._shares.fewest(self._index)
+        if fewest is not None and self.share >= fewest + SLACK:
+            self._step_back(STEP_BACK_SECS)
+        else:
+            self._take()
+
+    def _step_back(self, secs: float) -> None:
+        self._loop.remove_reader(self._sock)
+        self._timer = self._loop.call_later(secs, self._return)
+
+    def _return(self) -> None:
+        """Take what nobody else wanted meanwhile, and wait again."""
+        self._timer = None
+        self._take()
+        if self._timer is None:
+            self._loop.add_reader(self._sock, self._knock)
+
+    def _take(self) -> None:
+        try:
+            connection, _ = self._sock.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return  # somebody else was faster
+        except OSError as exc:
+            if exc.errno not in FULL:
+                raise
+            log.error("cannot_accept", reason=exc.strerror)  # noqa: TRY400 -- it says all
+            self._step_back(FULL_SECS)
+            return
+        connection.setblocking(False)  # noqa: FBT003 -- the socket module's own signature
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        task = self._loop.create_task(self._loop.connect_accepted_socket(self._accept, connection))
+        self._coming.add(task)
+        self.tell()
+        task.add_done_callback(self._begun)
+
+    def _begun(self, task: asyncio.Task[object]) -> None:
+        self._coming.discard(task)
+        self.tell()
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            log.error("connection_failed", error=type(exc).__name__, exc_info=exc)
