@@ -192,8 +192,8 @@ class Door:
             if one.peer not in busy and (stranger or silence >= SILENT_SECS):
                 quiet.append((stranger, silence, one.fd))
         for _, _, fd in sorted(quiet, reverse=True)[: too_many + 1]:
-            with suppress(OSError), socket.socket(fileno=os.dup(fd)) as one:
-                one.shutdown(socket.SHUT_RDWR)  # PJSIP reads that it is over
+            with suppress(OSError), socket.socket(fileno=os.dup(fd)) as its:
+                its.shutdown(socket.SHUT_RDWR)  # PJSIP reads that it is over
                 self._thrown()
 
 
