@@ -137,11 +137,11 @@ async def test_a_bad_item_is_handed_over_alone_and_the_others_go_on(lab: Lab) ->
 
 async def test_the_cursor_moves_only_after_the_pipeline_has_the_page(lab: Lab) -> None:
     """A node dies in the middle of a page: the next one pulls the page again, and goes on."""
-    seen: list[bytes] = []
+    seen: list[RawEvent] = []
 
     async def dying(raw: RawEvent) -> Receipt:
         if raw.meta:
-            seen.append(raw.body)
+            seen.append(raw)
             if len(seen) == 2:
                 raise RuntimeError("killed")
         return Receipt.ACCEPTED
@@ -228,6 +228,7 @@ async def test_an_old_token_does_not_keep_the_messages_from_us(lab: Lab) -> None
         await until(lambda: texts(node, taken) == ["a"])
 
     assert ["token" in call.json() for call in lab.cloud.named("sync")][-2:] == [True, False]
+    assert all(raw.noted for raw in seen), "the cursor moves afterwards, so the receipt has to wait for the commit"
 
 
 async def test_a_pipeline_that_is_busy_gets_the_item_again(lab: Lab) -> None:
