@@ -155,6 +155,7 @@ async def test_the_cursor_moves_only_after_the_pipeline_has_the_page(lab: Lab) -
 
     with pytest.raises(ExceptionGroup):
         await die()
+    assert all(raw.noted for raw in seen), "the cursor moves afterwards, so the receipt has to wait for the commit"
     async with running(second) as taken:  # nobody pokes it: the poke is still written down
         await until(lambda: len(texts(second, taken)) == 4)
 
@@ -228,7 +229,6 @@ async def test_an_old_token_does_not_keep_the_messages_from_us(lab: Lab) -> None
         await until(lambda: texts(node, taken) == ["a"])
 
     assert ["token" in call.json() for call in lab.cloud.named("sync")][-2:] == [True, False]
-    assert all(raw.noted for raw in seen), "the cursor moves afterwards, so the receipt has to wait for the commit"
 
 
 async def test_a_pipeline_that_is_busy_gets_the_item_again(lab: Lab) -> None:
