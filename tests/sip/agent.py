@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import re
 import socket
+import struct
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Self
 
@@ -121,3 +123,29 @@ class Agent:
                             cseq=f"{cseq} {follow}",
                         )
                     )
+
+
+class Media:
+    """A UDP socket that sends RTP (RFC 3550), of silence in mu-law; use it in a ``with``."""
+
+    def __init__(self) -> None:
+        """Open it."""
+        self._socket = socket.socket(type=socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+
+    def __enter__(self) -> Self:
+        """Be open."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Close."""
+        self._socket.close()
+
+    def send(self, port: int, numbers: Iterable[int]) -> None:
+        """Send packets of 20 ms with these sequence numbers, each at its time."""
+        began = time.monotonic()
+        for number in numbers:
+            time.sleep(max(0.0, began + number * 0.02 - time.monotonic()))
+            head = struct.pack("!BBHII", 0x80, 0, number, number * 160, 7)
+            self._socket.sendto(head + b"\xff" * 160, ("127.0.0.1", port))

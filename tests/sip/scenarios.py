@@ -104,6 +104,8 @@ TALK_AND_BYE = _scenario(CALL, TALK, pause(), BYE)
 VANISH = _scenario(CALL, TALK, pause())
 """Says no BYE; its sound stops when sipp ends."""
 WAIT_FOR_BYE = _scenario(CALL, TALK, HUNG_UP)
+BYES_CROSS = _scenario(CALL, TALK, expect("BYE", within_ms=30_000), BYE)
+"""Hangs up, and never answers the other side's BYE."""
 SILENT = _scenario(CALL, HUNG_UP)
 """Never sends sound."""
 DELAYED_OFFER = _scenario(
