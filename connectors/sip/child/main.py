@@ -44,8 +44,10 @@ def main(fd: int) -> NoReturn:
     room = Room(link, index=config["index"], most=config["calls"], **may)
     try:
         child = _Child(config, room)
-    except (pj.Error, RuntimeError, OSError) as exc:
-        link.tell("failed", reason=getattr(exc, "reason", None) or str(exc), listen=config["port"])
+    except (pj.Error, library.Unusable, RuntimeError, OSError) as exc:
+        reason = getattr(exc, "reason", None) or str(exc)
+        where = "" if isinstance(exc, library.Unusable) else f"cannot listen on port {config['port']}: "
+        link.tell("failed", reason=where + reason)
         sys.stderr.flush()
         os._exit(FAILED)
     child.serve(lambda: bool(stop) or link.closed)
