@@ -104,25 +104,22 @@ class Agent:
         return None
 
     def hang_up(self, answers: list[bytes]) -> None:
-        """End the calls that were taken: ACK and BYE for every 2xx of an INVITE."""
+        """End the calls that were taken, ACK and BYE for every 2xx of an INVITE, and acknowledge refusals."""
         for answer in answers:
             head = answer.decode("latin1").split("\r\n")
             named = {line.partition(":")[0].strip().lower(): line for line in head[1:] if ":" in line}
-            if not head[0].startswith("SIP/2.0 2") or not {"from", "to", "call-id", "cseq"} <= named.keys():
+            if not re.match(r"SIP/2\.0 [2-6]", head[0]) or not {"via", "from", "to", "call-id", "cseq"} <= named.keys():
                 continue
             number, _, method = named["cseq"].partition(":")[2].strip().partition(" ")
-            if method == "INVITE":
-                for follow, cseq in (("ACK", number), ("BYE", str(int(number) + 1))):
-                    self.send(
-                        self.message(
-                            follow,
-                            "",
-                            sender=named["from"] + "\r\n",
-                            to=named["to"] + "\r\n",
-                            call_id=named["call-id"] + "\r\n",
-                            cseq=f"{cseq} {follow}",
-                        )
-                    )
+            if method != "INVITE":
+                continue
+            same = {"sender": named["from"], "to": named["to"], "call_id": named["call-id"]}
+            dialog = {name: line + "\r\n" for name, line in same.items()}
+            if head[0].startswith("SIP/2.0 2"):
+                self.send(self.message("ACK", "", **dialog, cseq=f"{number} ACK"))
+                self.send(self.message("BYE", "", **dialog, cseq=f"{int(number) + 1} BYE"))
+            else:  # of the same transaction
+                self.send(self.message("ACK", "", **dialog, via=named["via"] + "\r\n", cseq=f"{number} ACK"))
 
 
 class Media:

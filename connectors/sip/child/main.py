@@ -46,7 +46,9 @@ def main(fd: int) -> NoReturn:
         child = _Child(config, room)
     except (pj.Error, library.Unusable, RuntimeError, OSError) as exc:
         reason = getattr(exc, "reason", None) or str(exc)
-        where = "" if isinstance(exc, library.Unusable) else f"cannot listen on port {config['port']}: "
+        where = (
+            "" if isinstance(exc, library.Unusable) else f"cannot listen on port {config['port']} of {config['host']}: "
+        )
         link.tell("failed", reason=where + reason)
         sys.stderr.flush()
         os._exit(FAILED)

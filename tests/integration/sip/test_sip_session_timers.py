@@ -1,4 +1,4 @@
-"""Session timers (RFC 4028), at fifteen times their speed: the shortest is 90 s."""
+"""What takes minutes, at fifteen times its speed: session timers (RFC 4028), callers who do not acknowledge."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import asyncio
 from pathlib import Path
 
 from tests.servers.clock import faster
+from tests.servers.process import wait_until
 from tests.servers.sipp import Sipp
 from tests.sip import scenarios
+from tests.sip.agent import Agent
 from tests.sip.line import running
 
 SPEED = 15
@@ -40,3 +42,25 @@ async def test_a_session_lasts_as_long_as_it_is_refreshed(tmp_path: Path) -> Non
         "we refresh in vain": ("failed", "gateway", 481),
         "he refreshes, then no more": ("session_timeout", "gateway", 408),
     }
+
+
+async def test_who_never_acknowledges_the_answer_has_a_place_for_a_minute(tmp_path: Path) -> None:
+    with faster(SPEED) as start_clock:
+        async with running(tmp_path, transcribe=False, max_calls=1) as line:
+            start_clock()
+            with Agent(line.port) as silent, Agent(line.port) as agent:
+                silent.send(silent.message())
+                ended = await line.until("call.ended")
+                assert (ended["reason"], ended["by"], ended.get("answered", False)) == (
+                    "session_timeout",
+                    "gateway",
+                    False,
+                )
+
+                def is_taken() -> bool:
+                    agent.send(agent.message())
+                    answers = agent.answers(0.3)
+                    agent.hang_up(answers)
+                    return any(one.startswith(b"SIP/2.0 200") for one in answers)
+
+                await asyncio.to_thread(wait_until, is_taken, timeout=20, what="room for another")
