@@ -30,7 +30,7 @@ run: $(READY) ## start the gateway on the embedded default, print the URLs to op
 .PHONY: test
 test: $(READY) ## run all tests, against real servers on private ports
 	@sh .ci/packages.sh redis-server=redis-server rabbitmq-server=rabbitmq-server erl_call=erlang-base setpriv=util-linux swaks=swaks dovecot=dovecot-core /usr/lib/dovecot/imap=dovecot-imapd chromium=chromium \
-		sipp=sip-tester kamailio=kamailio
+		sipp=sip-tester kamailio=kamailio faketime=faketime
 	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: bench

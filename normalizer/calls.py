@@ -144,6 +144,7 @@ EndReason = Literal[
     "not_found",
     "transferred",
     "media_timeout",  # no RTP for `rtp_timeout_secs`
+    "session_timeout",  # the other side answers no more: it did not refresh the session (RFC 4028), or takes no request
     "max_duration",
     "gateway_failure",  # a process of the gateway died
     "gateway_stopped",  # the gateway was told to stop and the call did not end in time

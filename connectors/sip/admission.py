@@ -128,7 +128,7 @@ class Admission:
         return Refusal(0 if _BY_UDP.search(head) else 503, "paced", 1)
 
     def _judge(self, address: str, request_line: str) -> Refusal | None:
-        if self._allow and not self._allowed(address):
+        if not self.knows(address):
             return Refusal(403, "forbidden")
         if self.draining:
             return Refusal(503, "draining", self._retry_after)
@@ -140,7 +140,10 @@ class Admission:
             return Refusal(302, "redirected", contact=self.others[0])
         return Refusal(486, "busy", self._retry_after)
 
-    def _allowed(self, address: str) -> bool:
+    def knows(self, address: str) -> bool:
+        """Tell whether calls may come from an address at all."""
+        if not self._allow:
+            return True
         try:
             parsed = ip_address(address)
         except ValueError:

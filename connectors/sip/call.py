@@ -242,6 +242,10 @@ class Call:
         self.ended.set()
 
     def _remote_end(self, code: int | None, *, answered: bool) -> tuple[EndReason, By, int | None]:
+        if code == 408 and (answered or self.direction == "in"):  # no refresh, no answer to a request, no ACK
+            return "session_timeout", "gateway", code
+        if answered and (code or 0) >= 400:  # PJSIP gave it up: nobody says so in a BYE
+            return "failed", "gateway", code
         if answered:
             return ("transferred" if self.transferred else "completed"), "remote", code
         return REASONS.get(code or 0, "failed"), "remote", code

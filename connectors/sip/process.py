@@ -231,7 +231,7 @@ class Process:
         self._owner.happened(self, call, event)
 
     def _refused(self, _: int, event: dict[str, Any]) -> None:
-        self._failed = f"cannot listen on port {event['listen']}: {event['reason']}"
+        self._failed = event["reason"]
 
     def _dialled(self, call: int, event: dict[str, Any]) -> None:
         numbered = self._dialing.pop(event["id"], None)

@@ -79,6 +79,7 @@ class Switchboard:
             ports=event["ports"],
             calls=process.most,
             gatekeeper=event["gatekeeper"],
+            door=event["door"],
             pjsip=event["version"],
             **({"codecs_missing": missing} if missing else {}),
         )

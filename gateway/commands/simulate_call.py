@@ -39,7 +39,7 @@ cancel my order please".
 ONE = Calls()
 SIP_PORT = 5060
 _URI = re.compile(
-    r"^sips?:(?:[^@\s]+@)?(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:;?>\[\]]+)(?::(?P<port>\d{1,5}))?(?:[;?]\S*)?$"
+    r"^sips?:(?:[^@\s]+@)?(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:;?>@\[\]]+)(?::(?P<port>\d{1,5}))?(?:[;?]\S*)?$"
 )
 
 app = App(name="call", help_format="plaintext", help_epilogue=EPILOGUE)
@@ -105,6 +105,8 @@ def play(uri: str, calls: Calls, wiring: Wiring, sound: bytes, *, json: bool) ->
             report = asyncio.run(ring(uri, calls, wiring, sound, progress=progress))
     except* LineFault as exc:
         raise Failure(f"the telephone cannot be connected: {exc.exceptions[0]}") from None
+    except* OSError as exc:
+        raise Failure(f"--record: {exc.exceptions[0]}") from None
     sys.stdout.write(summarize(report, json=json or not sys.stdout.isatty()) + "\n")
     for hint in report.hints():
         sys.stderr.write(f"omnigate: {hint}\n")

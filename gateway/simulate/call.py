@@ -68,6 +68,8 @@ class Calls:
             return "--rate and --secs must not be negative"
         if not set(self.dtmf) <= set("0123456789*#ABCD"):
             return "--dtmf: keys are 0 to 9, *, #, A to D"
+        if self.record is not None and not self.record.absolute().parent.is_dir():
+            return f"--record: there is no folder {self.record.parent}"
         return None
 
 

@@ -137,11 +137,11 @@ async def test_a_bad_item_is_handed_over_alone_and_the_others_go_on(lab: Lab) ->
 
 async def test_the_cursor_moves_only_after_the_pipeline_has_the_page(lab: Lab) -> None:
     """A node dies in the middle of a page: the next one pulls the page again, and goes on."""
-    seen: list[bytes] = []
+    seen: list[RawEvent] = []
 
     async def dying(raw: RawEvent) -> Receipt:
         if raw.meta:
-            seen.append(raw.body)
+            seen.append(raw)
             if len(seen) == 2:
                 raise RuntimeError("killed")
         return Receipt.ACCEPTED
@@ -155,6 +155,7 @@ async def test_the_cursor_moves_only_after_the_pipeline_has_the_page(lab: Lab) -
 
     with pytest.raises(ExceptionGroup):
         await die()
+    assert all(raw.noted for raw in seen), "the cursor moves afterwards, so the receipt has to wait for the commit"
     async with running(second) as taken:  # nobody pokes it: the poke is still written down
         await until(lambda: len(texts(second, taken)) == 4)
 

@@ -124,12 +124,19 @@ class Kamailio:
 
     def contacts(self, user: str) -> list[str]:
         """List where a line is registered at the moment."""
+        return [one["Contact"]["Address"] for one in self._registered(user)]
+
+    def requests(self, user: str) -> int:
+        """Return the CSeq of the last REGISTER of a line; 0 if it is not registered."""
+        return max((int(one["Contact"]["CSeq"]) for one in self._registered(user)), default=0)
+
+    def _registered(self, user: str) -> list[dict[str, Any]]:
         try:
-            found = self.rpc("ul.lookup", "location", user)
+            found: list[dict[str, Any]] = self.rpc("ul.lookup", "location", user)["Contacts"]
         except urllib.error.HTTPError as exc:  # it is no longer, or not yet
             exc.close()
             return []
-        return [one["Contact"]["Address"] for one in found["Contacts"]]
+        return found
 
     def destinations(self) -> dict[str, str]:
         """Return the state of the dispatcher's ports: URI → flags; the first is A(ctive), I(nactive) or T(rying)."""

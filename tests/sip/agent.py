@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import re
 import socket
+import struct
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Self
 
@@ -102,22 +104,45 @@ class Agent:
         return None
 
     def hang_up(self, answers: list[bytes]) -> None:
-        """End the calls that were taken: ACK and BYE for every 2xx of an INVITE."""
+        """End the calls that were taken, ACK and BYE for every 2xx of an INVITE, and acknowledge refusals."""
         for answer in answers:
             head = answer.decode("latin1").split("\r\n")
             named = {line.partition(":")[0].strip().lower(): line for line in head[1:] if ":" in line}
-            if not head[0].startswith("SIP/2.0 2") or not {"from", "to", "call-id", "cseq"} <= named.keys():
+            if not re.match(r"SIP/2\.0 [2-6]", head[0]) or not {"via", "from", "to", "call-id", "cseq"} <= named.keys():
                 continue
             number, _, method = named["cseq"].partition(":")[2].strip().partition(" ")
-            if method == "INVITE":
-                for follow, cseq in (("ACK", number), ("BYE", str(int(number) + 1))):
-                    self.send(
-                        self.message(
-                            follow,
-                            "",
-                            sender=named["from"] + "\r\n",
-                            to=named["to"] + "\r\n",
-                            call_id=named["call-id"] + "\r\n",
-                            cseq=f"{cseq} {follow}",
-                        )
-                    )
+            if method != "INVITE":
+                continue
+            same = {"sender": named["from"], "to": named["to"], "call_id": named["call-id"]}
+            dialog = {name: line + "\r\n" for name, line in same.items()}
+            if head[0].startswith("SIP/2.0 2"):
+                self.send(self.message("ACK", "", **dialog, cseq=f"{number} ACK"))
+                self.send(self.message("BYE", "", **dialog, cseq=f"{int(number) + 1} BYE"))
+            else:  # of the same transaction
+                self.send(self.message("ACK", "", **dialog, via=named["via"] + "\r\n", cseq=f"{number} ACK"))
+
+
+class Media:
+    """A UDP socket that sends RTP (RFC 3550), of silence in mu-law; use it in a ``with``."""
+
+    def __init__(self) -> None:
+        """Open it."""
+        self._socket = socket.socket(type=socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+
+    def __enter__(self) -> Self:
+        """Be open."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Close."""
+        self._socket.close()
+
+    def send(self, port: int, numbers: Iterable[int]) -> None:
+        """Send packets of 20 ms with these sequence numbers, each at its time."""
+        began = time.monotonic()
+        for number in numbers:
+            time.sleep(max(0.0, began + number * 0.02 - time.monotonic()))
+            head = struct.pack("!BBHII", 0x80, 0, number, number * 160, 7)
+            self._socket.sendto(head + b"\xff" * 160, ("127.0.0.1", port))

@@ -128,14 +128,10 @@ class Exchange:
         family = psutil.Process(self.gateway.pid).children(recursive=True)
         return sorted((one for one in family if _is_child(one)), key=_age)
 
-    def memory(self) -> float:
-        """Return MiB of all its processes (resident)."""
-        family = [psutil.Process(self.gateway.pid), *psutil.Process(self.gateway.pid).children(recursive=True)]
-        total = 0
-        for one in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                total += one.memory_info().rss
-        return total / 2**20
+    def memory(self) -> dict[int, float]:
+        """Return MiB (resident) of the gateway, and of each process with PJSIP in it, by pid."""
+        family = [psutil.Process(self.gateway.pid), *self.children()]
+        return {one.pid: one.memory_info().rss / 2**20 for one in family}
 
 
 def blob(data_dir: Path, digest: str) -> Path:

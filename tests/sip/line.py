@@ -71,6 +71,7 @@ class Line:
     async def sink(self, raw: RawEvent) -> Receipt:
         if self.failing is not None:
             raise self.failing
+        assert raw.noted, "the journal forgets it afterwards, so the receipt has to wait for the commit"
         (event,) = self.connector.codec.decode(raw)
         assert isinstance(event, Event)
         fresh = await self.publish(event)

@@ -104,6 +104,8 @@ TALK_AND_BYE = _scenario(CALL, TALK, pause(), BYE)
 VANISH = _scenario(CALL, TALK, pause())
 """Says no BYE; its sound stops when sipp ends."""
 WAIT_FOR_BYE = _scenario(CALL, TALK, HUNG_UP)
+BYES_CROSS = _scenario(CALL, TALK, expect("BYE", within_ms=30_000), BYE)
+"""Hangs up, and never answers the other side's BYE."""
 SILENT = _scenario(CALL, HUNG_UP)
 """Never sends sound."""
 DELAYED_OFFER = _scenario(
@@ -138,26 +140,45 @@ _REHELD = "".join(
 )
 GATEWAY_HOLDS = _scenario(CALL, TALK, _REHELD, HUNG_UP)
 """Is put on hold, taken off again, and hung up by the other side."""
-SESSION_TIMER = _scenario(
-    request(
-        "INVITE",
-        1,
-        "Allow: INVITE, ACK, BYE, CANCEL, UPDATE",
-        "Supported: timer",
-        "Session-Expires: 90;refresher=uas",
-        "Min-SE: 90",
-        body=_sdp(),
-        first=True,
+_TIMER = ("Supported: timer", "Require: timer")
+
+
+def _timed(refresher: str, allow: str) -> str:
+    """Call with a session timer (RFC 4028) of 90 s, the shortest."""
+    headers = (f"Allow: {allow}", "Supported: timer", f"Session-Expires: 90;refresher={refresher}", "Min-SE: 90")
+    return request("INVITE", 1, *headers, body=_sdp(), first=True) + PROVISIONAL + expect(200) + ACK + TALK
+
+
+_WITH_UPDATE, _WITHOUT_UPDATE = "INVITE, ACK, BYE, CANCEL, UPDATE", "INVITE, ACK, BYE, CANCEL"
+_AGREED = (*_TIMER, "Session-Expires: 90;refresher=uac")  # of a refresh by the other side
+GATEWAY_REFRESHES = _scenario(
+    _timed("uas", _WITH_UPDATE), (expect("UPDATE", within_ms=70_000) + respond("200 OK", *_AGREED)) * 3, pause(200), BYE
+)
+GATEWAY_REFRESHES_BY_INVITE = _scenario(
+    _timed("uas", _WITHOUT_UPDATE),
+    *(
+        expect("INVITE", within_ms=70_000) + respond("200 OK", *_AGREED, body=_sdp(2 + number)) + expect("ACK")
+        for number in range(2)
     ),
-    PROVISIONAL,
-    expect(200),
-    ACK,
-    TALK,
-    expect("UPDATE", within_ms=70_000),
-    respond("200 OK", "Supported: timer", "Require: timer", "Session-Expires: 90;refresher=uas"),
     pause(200),
     BYE,
 )
+GATEWAY_REFRESHES_IN_VAIN = _scenario(
+    _timed("uas", _WITH_UPDATE),
+    expect("UPDATE", within_ms=70_000) + respond("481 Call/Transaction Does Not Exist"),
+    HUNG_UP,
+)
+CALLER_REFRESHES = _scenario(
+    _timed("uac", _WITH_UPDATE),
+    *(
+        pause()
+        + request("UPDATE", 2 + number, "Supported: timer", "Session-Expires: 90;refresher=uac", "Min-SE: 90")
+        + expect(200)
+        for number in range(3)
+    ),
+    HUNG_UP,
+)
+"""Refreshes three times, and then no more: the other side hangs up."""
 REFER_ATTACK = _scenario(
     CALL, pause(200), request("REFER", 2, "Refer-To: <sip:victim@127.0.0.1:9>"), expect(603), pause(200), BYE
 )

@@ -29,13 +29,14 @@ class Account(pj.Account):  # type: ignore[misc] # pjsua2 has no types
             refuse.statusCode = pj.PJSIP_SC_BUSY_HERE
             call.hangup(refuse)
             return
+        call.source = prm.rdata.srcAddress
         call.note_tags(prm.rdata.wholeMsg)
         info = call.getInfo()
         self.room.link.tell(
             "incoming",
             call.number,
             sip_call_id=info.callIdString,
-            source=prm.rdata.srcAddress,
+            source=call.source,
             message=prm.rdata.wholeMsg,
             line=self.name,
         )

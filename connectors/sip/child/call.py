@@ -29,6 +29,7 @@ class Call(pj.Call):  # type: ignore[misc] # pjsua2 has no types
 
     Attributes:
         number: ours.
+        source: from where its INVITE came; empty for one of ours.
         media: status of its sound, of `_STATUS`.
         up: it was answered.
         seen: packets that had come at the last look; `quiet`: seconds without a new one.
@@ -39,7 +40,7 @@ class Call(pj.Call):  # type: ignore[misc] # pjsua2 has no types
         super().__init__(account, call_id)
         self.room, self.number = room, room.number()
         self.tap = room.taps.pop() if room.taps else None
-        self.media, self.up = "none", False
+        self.media, self.up, self.source = "none", False, ""
         self.seen = self.quiet = 0
         self._stats: dict[str, float] = {}
         self._tags: dict[str, str] = {}

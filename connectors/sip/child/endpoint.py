@@ -18,6 +18,10 @@ _JITTER_MS = (60, 40, 160, 500)
 """Of the jitter buffer: what it waits for at first, at least, at most, and what it holds."""
 
 
+class Unusable(Exception):
+    """An option cannot be served by this build; the text names it."""
+
+
 class LogWriter(pj.LogWriter):  # type: ignore[misc] # pjsua2 has no types
     """Sends PJSIP's log to the parent, which writes it at debug: it names callers."""
 
@@ -51,7 +55,7 @@ class Endpoint(pj.Endpoint):  # type: ignore[misc] # pjsua2 has no types
 
 
 def start(config: dict[str, Any], room: Room) -> Endpoint:
-    """Start the library and listen; raises `pj.Error` when an address or a certificate cannot be used."""
+    """Start the library and listen; raises `pj.Error` when an address or a certificate cannot be used, `Unusable`."""
     endpoint = Endpoint(room)
     endpoint.libCreate()
     options = pj.EpConfig()
@@ -130,10 +134,12 @@ def _secure(options: Any, tls: dict[str, Any]) -> None:
 
 
 def _choose_codecs(endpoint: Endpoint, wanted: list[str]) -> None:
+    ranks = {one.lower(): rank for rank, one in enumerate(wanted)}
+    there = codecs(endpoint)
+    if not any(one.lower() in ranks for one in there):
+        raise Unusable(f"this build of PJSIP has none of `codecs` ({', '.join(wanted)}); it has {', '.join(there)}")
     for codec in endpoint.codecEnum2():
-        name = codec.codecId.split("/")[0]
-        known = {one.lower(): rank for rank, one in enumerate(wanted)}
-        rank = known.get(name.lower())
+        rank = ranks.get(codec.codecId.split("/")[0].lower())
         endpoint.codecSetPriority(codec.codecId, 0 if rank is None else 254 - rank)
 
 

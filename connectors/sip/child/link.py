@@ -26,6 +26,10 @@ class Link:
         self._sock, self._backlog = sock, deque[bytes]()
         self.lost, self.closed = 0, False
 
+    def fileno(self) -> int:
+        """Return the number of the socket."""
+        return self._sock.fileno()
+
     def tell(self, what: str, call: int = 0, **content: Any) -> None:
         """Send an event."""
         self._backlog.append(wire.event(call, {"ev": what, **content}))

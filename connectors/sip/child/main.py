@@ -19,6 +19,7 @@ from connectors.sip.child import endpoint as library
 from connectors.sip.child.account import Account, make
 from connectors.sip.child.commands import Desk
 from connectors.sip.child.context import Room
+from connectors.sip.child.door import Door
 from connectors.sip.child.gatekeeper import install
 from connectors.sip.child.link import Link
 from connectors.sip.child.ports import check_layout
@@ -43,8 +44,12 @@ def main(fd: int) -> NoReturn:
     room = Room(link, index=config["index"], most=config["calls"], **may)
     try:
         child = _Child(config, room)
-    except (pj.Error, RuntimeError, OSError) as exc:
-        link.tell("failed", reason=getattr(exc, "reason", None) or str(exc), listen=config["port"])
+    except (pj.Error, library.Unusable, RuntimeError, OSError) as exc:
+        reason = getattr(exc, "reason", None) or str(exc)
+        where = (
+            "" if isinstance(exc, library.Unusable) else f"cannot listen on port {config['port']} of {config['host']}: "
+        )
+        link.tell("failed", reason=where + reason)
         sys.stderr.flush()
         os._exit(FAILED)
     child.serve(lambda: bool(stop) or link.closed)
@@ -72,6 +77,13 @@ class _Child:
         self.accounts: dict[str, Account] = {line["name"]: make(config, line, room) for line in config["lines"]}
         self.desk = Desk(room, self.accounts, self.admission)
         self.watchdog = Watchdog(room, config["rtp_timeout"])
+        self.door = Door(
+            config["ports"].values(),
+            also=room.link.fileno(),
+            known=self.admission.knows,
+            busy=lambda: [call.source for call in room.calls.values()],
+            thrown=lambda: self._refused(Refusal(0, "connections")),
+        )
         room.link.tell(
             "ready",
             ports=config["ports"],
@@ -80,6 +92,7 @@ class _Child:
             limit=library.limit(),
             codecs=library.codecs(self.endpoint),
             gatekeeper=self.gatekeeper is not None,
+            door=self.door.works,
             version=self.endpoint.libVersion().full,
         )
 
@@ -90,7 +103,7 @@ class _Child:
         """Handle events and commands; calls get theirs from one thread, this one."""
         link = self.room.link
         while not ended():
-            self.endpoint.libHandleEvents(_TURN_MS)
+            self.door.turn(self.endpoint.libHandleEvents, _TURN_MS)
             link.flush()
             for kind, number, content in link.received():
                 if kind == b"P":
@@ -110,6 +123,7 @@ class _Child:
 
     def end(self) -> NoReturn:
         """Hang up and leave. The order matters, else PJSIP aborts: calls, lines, library, no interpreter shutdown."""
+        self.door.close()
         self.endpoint.hangupAllCalls()
         end = time.monotonic() + _LAST_SECS
         while time.monotonic() < end and self.room.calls:

@@ -47,7 +47,6 @@ class Tap(pj.AudioMediaPort):  # type: ignore[misc] # pjsua2 has no types
     Attributes:
         call: number of the call it serves; 0 is none.
         queue: frames that wait to be played.
-        muted: the caller's leg is silence, as he must not be listened to on hold.
     """
 
     def __init__(self, index: int, link: Link) -> None:

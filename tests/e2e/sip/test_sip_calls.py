@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -13,7 +13,7 @@ import vosk
 
 from tests import voice
 from tests.servers.phone import Phone, heard, up
-from tests.servers.process import free_port, wait_until
+from tests.servers.process import free_port
 from tests.servers.sipp import Sipp
 from tests.sip import scenarios, sound
 from tests.sip.exchange import Exchange, ears
@@ -42,16 +42,6 @@ def exchange(
         max_calls="8",
         gateway_sections=ears(),
     )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def refreshing(exchange: Exchange, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sipp]:
-    """A call with a session timer, that goes on beside the others: its refresh comes after 45 s (RFC 4028: 90 s)."""
-    caller = Sipp(tmp_path_factory.mktemp("timer"), scenarios.SESSION_TIMER)
-    caller.start(exchange.port)
-    exchange.wait("call.answered", exchange.of(caller.port))
-    yield caller
-    caller.kill()
 
 
 def uri(exchange: Exchange) -> str:
@@ -182,10 +172,3 @@ def test_the_simulator_calls_the_channel_of_the_configuration(exchange: Exchange
     told = msgspec.json.decode(done.stdout)
     assert (told["answered"], told["statuses"]) == (2, {"200": 2})
     assert sound.faithful(GREETING, sound.read(record)[:, 1])[0] >= 0.8
-
-
-def test_a_session_is_refreshed(exchange: Exchange, refreshing: Sipp) -> None:
-    """By the gateway, after half of the time agreed upon; the call began with the module."""
-    outcome = refreshing.wait(90)
-    assert outcome.code == 0, outcome.log
-    wait_until(lambda: exchange.told("call.ended", exchange.of(refreshing.port)), timeout=20, what="its end")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from connectors.api import Receipt, Sink
 from connectors.errors import Refused
 from connectors.staging import MediaUnavailable
 from normalizer import parts as p
 from normalizer.errors import Unsendable
 from normalizer.model import MessageRef
-from tests.integration.chat.helpers import Office, Rejected
+from normalizer.raw import Event, RawEvent
+from tests.integration.chat.helpers import Office, Rejected, office
 
 OURS = "msg_" + "0" * 32
 
@@ -45,6 +48,27 @@ async def test_a_message_sent_again_is_one_message(shop: Office) -> None:
         assert [told["message"]["text"] for told in shop.told("message.received")] == ["Hi", "Bye"]
         await ann.until(2)
         assert ann.messages() == ["Hi", "Bye"]
+
+
+async def test_a_message_is_known_as_a_duplicate_before_the_conversation_has_it(tmp_path: Path) -> None:
+    """Whoever dies in between gets it again from the visitor, and must not tell it twice."""
+    statuses: list[str] = []
+
+    def watched(sink: Sink) -> Sink:
+        async def deliver(raw: RawEvent) -> Receipt:
+            receipt = await sink(raw)
+            for event in it.channel.codec.decode(raw):
+                assert isinstance(event, Event)
+                statuses.append(await it.rig.dedup.status(event.key))
+            return receipt
+
+        return deliver
+
+    async with office(tmp_path, through=watched) as it, it.visitor() as ann:
+        for number in range(5):
+            await ann.say("Hi", f"c{number}")
+    assert len(statuses) >= 5
+    assert set(statuses) == {"done"}
 
 
 async def test_two_visitors_may_choose_the_same_ids(shop: Office) -> None:

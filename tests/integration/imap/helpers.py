@@ -61,6 +61,7 @@ class Post:
 
     async def sink(self, raw: RawEvent) -> Receipt:
         """Hand over to the pipeline, and take down what it said."""
+        assert raw.noted, "a flag is set afterwards, so the receipt has to wait for the commit"
         self.before(raw)
         receipt = await self.rig.intake(raw)
         self.taken.append((raw, receipt))

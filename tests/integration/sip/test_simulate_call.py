@@ -115,12 +115,15 @@ def test_the_command_fails_when_a_call_does(make_sipp: MakeSipp) -> None:
     ("arguments", "words"),
     [
         (["--to", "nobody"], "no SIP URI"),
+        (["--to", "sip:somebody@"], "no SIP URI"),
         (["--to", "sip:7@127.0.0.1", "--wav", "missing.wav"], "there is no such file"),
         (["--to", "sip:7@127.0.0.1", "--wav", __file__], "cannot be decoded"),
         (["--to", "sip:7@127.0.0.1", "--calls", "0"], "at least 1"),
+        (["--to", "sip:7@127.0.0.1", "--record", "missing/heard.wav"], "no folder missing"),
+        (["--to", "sip:7@127.0.0.1", "--codec", "foo"], "it has G722"),
         (["--to", "sip:7@127.0.0.1", "--dtmf", "12x"], "keys are"),
     ],
-    ids=["uri", "file", "format", "calls", "keys"],
+    ids=["uri", "host", "file", "format", "calls", "folder", "codec", "keys"],
 )
 def test_the_command_says_what_is_wrong(arguments: list[str], words: str) -> None:
     done = simulate(*arguments)

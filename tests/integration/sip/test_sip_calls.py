@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from normalizer.rpc import RpcError
 from tests.servers.sipp import Sipp
 from tests.sip import scenarios, sound
-from tests.sip.agent import Agent
+from tests.sip.agent import SDP, Agent, Media
 from tests.sip.line import Line, running
 
 VOICE = sound.sweep(4.0)
@@ -160,6 +161,65 @@ async def test_a_prompt_is_played_while_it_rings(tmp_path: Path) -> None:
         await went(phone)
 
         assert (ringing["code"], ringing["early_media"]) == (183, True)
+
+
+async def test_the_public_address_is_what_peers_are_told(tmp_path: Path) -> None:
+    public = "198.51.100.7"
+    async with running(tmp_path, transcribe=False, public_address=public) as line:
+        with Agent(line.port) as agent:
+            agent.send(agent.message())
+            answers = await asyncio.to_thread(agent.answers, 1)
+            agent.hang_up(answers)
+        await line.until("call.ended", reason="completed")
+        answer = next(answer.decode() for answer in answers if answer.startswith(b"SIP/2.0 200"))
+
+        assert f"Contact: <sip:omnigate@{public}:{line.port}>" in answer
+        assert f"c=IN IP4 {public}\r\n" in answer
+
+
+async def test_who_is_refused_for_now_is_told_when_to_come_again(tmp_path: Path) -> None:
+    async with running(tmp_path, transcribe=False, max_calls=1, retry_after_secs=7) as line:
+        with Agent(line.port) as agent:
+            first = caller(tmp_path, scenarios.WAIT_FOR_BYE).start(line.port)
+            call = (await line.until("call.answered"))["call_id"]
+            for code in (486, 503):
+                if code == 503:
+                    line.connector.dismiss()
+                    await line.wait(lambda: agent.options() == 503, "the drain")
+                agent.send(agent.message())
+                answers = await asyncio.to_thread(agent.answers, 0.5)
+                assert any(
+                    one.startswith(b"SIP/2.0 %d " % code) and b"\r\nRetry-After: 7\r\n" in one for one in answers
+                )
+            await line.ask("call.hangup", call_id=call)
+            await went(first)
+
+
+async def test_packets_that_are_lost_and_late_are_counted_and_lower_the_score(tmp_path: Path) -> None:
+    async with running(tmp_path, transcribe=False) as line:
+        with Agent(line.port) as agent, Media() as media:
+            agent.send(agent.message(body=SDP.replace("40000", str(media.port))))
+            answers = await asyncio.to_thread(agent.answers, 0.5)
+            (port,) = {int(found[1]) for one in answers if (found := re.search(rb"m=audio (\d+)", one))}
+            await asyncio.to_thread(media.send, port, [number for number in range(150) if number % 5])
+            agent.hang_up(answers)
+        rtp = (await line.until("call.ended", reason="completed"))["rtp"]
+
+        assert (rtp["received"], rtp["lost"]) == (120, 29)
+        assert rtp["sent"] > 50
+        assert rtp["mos"] < 3
+
+
+async def test_both_sides_hang_up_at_once(tmp_path: Path) -> None:
+    async with running(tmp_path, transcribe=False) as line:
+        phone = caller(tmp_path, scenarios.BYES_CROSS).start(line.port)
+        call = (await line.until("call.answered"))["call_id"]
+        await line.ask("call.hangup", call_id=call)
+        await went(phone)
+        await line.until("call.ended")
+        await line.wait(lambda: not line.connector.active_calls, "its end")
+
+        assert [(one["reason"], one["by"]) for one in line.told("call.ended")] == [("completed", "core")]
 
 
 async def test_session_timers_are_agreed(tmp_path: Path) -> None:

@@ -31,27 +31,33 @@ async def went(sipp: Sipp) -> None:
 
 
 async def test_who_is_killed_with_calls_tells_their_end_at_the_next_start(tmp_path: Path) -> None:
-    async with running(tmp_path / "alive", record=True, transcribe=False) as line:
-        phone = caller(tmp_path, scenarios.WAIT_FOR_BYE).start(line.port)
-        call = (await line.until("call.answered"))["call_id"]
-        ringing = len(list((tmp_path / "alive" / "sip").iterdir()))
+    async with running(tmp_path / "alive", answer="core", record=True, transcribe=False) as line:
+        phone = caller(tmp_path).start(line.port, pause_ms=3500)
+        call = (await line.until("call.ringing"))["call_id"]
+        await line.ask("call.answer", call_id=call)
+        ringing = caller(tmp_path, scenarios.refused(486)).start(line.port)
+        other = (await line.until("call.ringing", 2))["call_id"]
         await asyncio.sleep(2.5)
         shutil.copytree(tmp_path / "alive", tmp_path / "killed")  # the disk at the moment of a kill -9
-        await line.ask("call.hangup", call_id=call)
+        await line.ask("call.hangup", call_id=other, code=486)
+        await went(ringing)
         await went(phone)
 
     heir = Line(tmp_path / "killed")
     async with running(tmp_path / "killed", line=heir, record=True, transcribe=False):
-        ended = await heir.until("call.ended")
+        await heir.until("call.ended", 2)
         ready = await heir.until("call.recording.ready")
     again = Line(tmp_path / "killed")
     async with running(tmp_path / "killed", line=again):
         pass
 
-    assert ringing
-    assert (ended["call_id"], ended["reason"], ended["by"]) == (call, "gateway_failure", "gateway")
+    ended = heir.told("call.ended", call_id=call)[0]
+    assert {(one["call_id"], one["reason"], one["by"]) for one in heir.told("call.ended")} == {
+        (one, "gateway_failure", "gateway") for one in (call, other)
+    }
     assert ended["answered"] is ended["recorded"] is True
     assert ended["talk_ms"] > 500
+    assert heir.told("call.ended", call_id=other)[0].get("answered", False) is False
     assert ready["call_id"] == call
     assert ready["complete"] is False
     assert ready["media"]["duration_ms"] > 1000
@@ -80,6 +86,17 @@ async def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
 
     assert isinstance(reason, Misconfigured)
     assert str(line.port) in str(reason)
+
+
+async def test_a_line_without_a_codec_of_this_build_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ExceptionGroup) as caught:
+        async with running(tmp_path, codecs=["opus"]):
+            pass
+    (reason,) = caught.value.exceptions
+
+    assert isinstance(reason, Misconfigured)
+    assert "opus" in str(reason)
+    assert "PCMU" in str(reason), "what there is"
 
 
 async def test_only_one_process_of_a_node_takes_calls(tmp_path: Path) -> None:

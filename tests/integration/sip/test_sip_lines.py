@@ -12,7 +12,9 @@ import pytest
 from connectors.secrets import Secret
 from gateway.simulate.call_line import Line
 from gateway.simulate.call_wiring import Wiring
+from tests.servers.clock import faster
 from tests.servers.kamailio import USERS, Kamailio
+from tests.servers.process import wait_until
 from tests.sip.line import running
 
 
@@ -52,6 +54,19 @@ async def test_lines_register_are_called_and_call(tmp_path: Path, pbx: Kamailio)
             await line.until("call.ended", 2)
         assert [line.reports[f"registrar:{name}"] for name in ("main", "sales")] == [None, None]
     assert pbx.contacts("1001") == []  # it left in order
+
+
+async def test_a_registration_is_renewed_before_it_ends(tmp_path: Path, pbx: Kamailio) -> None:
+    await asyncio.to_thread(pbx.registrar, expires=60)
+    with faster(20) as start_clock:
+        async with running(tmp_path, transcribe=False, registrar=registrar(pbx, "1001", expires_secs=60)) as line:
+            start_clock()
+            await line.wait(lambda: line.reports.get("registrar:main", "never") is None, "a registration")
+            first = await asyncio.to_thread(pbx.requests, "1001")
+            await asyncio.to_thread(
+                wait_until, lambda: pbx.requests("1001") >= first + 4, timeout=20, what="two renewals, each challenged"
+            )
+            assert len(await asyncio.to_thread(pbx.contacts, "1001")) == 1
 
 
 async def test_wrong_credentials_are_told_and_the_line_goes_on(tmp_path: Path, pbx: Kamailio) -> None:

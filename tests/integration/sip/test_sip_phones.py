@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import trustme
 
+from connectors.prompts import PromptMissing
 from connectors.sip import wire
 from gateway.simulate.call_line import Leg, Line
 from gateway.simulate.call_wiring import Wiring
+from normalizer.rpc import RpcError
+from tests.servers.phone import Phone, heard
 from tests.sip import sound
 from tests.sip.ears import Ears
 from tests.sip.line import running
@@ -25,15 +30,15 @@ def prompt(tmp_path: Path) -> str:
     return str(sound.write(tmp_path / "prompt.wav", sound.sweep(0.8, seed=5)))
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> dict[str, str]:
-    ca = trustme.CA()
-    made = ca.issue_cert("127.0.0.1", "localhost")
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    made.private_key_pem.write_to_path(str(key))
+def issued(folder: Path, name: str, ca: trustme.CA) -> dict[str, str]:
+    """Write a certificate of an authority, its key and the authority's own; returns the files' names."""
+    made, folder = ca.issue_cert("127.0.0.1", "localhost"), folder / name
+    folder.mkdir()
+    made.private_key_pem.write_to_path(str(folder / "key.pem"))
     for blob in made.cert_chain_pems:
-        blob.write_to_path(str(cert), append=True)
-    return {"cert": str(cert), "key": str(key)}
+        blob.write_to_path(str(folder / "cert.pem"), append=True)
+    ca.cert_pem.write_to_path(str(folder / "ca.pem"))
+    return {one: str(folder / f"{one}.pem") for one in ("cert", "key", "ca")}
 
 
 async def up(leg: Leg) -> Leg:
@@ -65,6 +70,33 @@ async def test_signalling_and_sound_are_encrypted(tmp_path: Path, certificate: d
 
         assert offered["transport"] == "tls"
         assert answered["srtp"] is True
+
+
+async def test_callers_prove_who_they_are_where_an_authority_is_named(tmp_path: Path) -> None:
+    ours, foreign = trustme.CA(), trustme.CA()
+    files = {name: issued(tmp_path, name, ca) for name, ca in (("us", ours), ("peer", ours), ("stranger", foreign))}
+    options: dict[str, Any] = {"transports": ["udp", "tls"], "tls": {**files["us"], "port": 0}, "transcribe": False}
+    peers = {name: {**files[name], "ca": ""} for name in ("peer", "stranger")} | {"nobody": {}}
+    async with running(tmp_path / "line", **options) as line, AsyncExitStack() as stack:
+        assert line.connector._pool is not None
+        target = uri(line.connector._pool.processes[0].ports["tls"], ";transport=tls")
+        phones = {}
+        for name, tls in peers.items():
+            phones[name] = await stack.enter_async_context(Phone(transport="tls", tls=tls, user=name))
+        for name in ("stranger", "nobody"):
+            leg = await phones[name].dial(target)
+            await over(leg)
+            assert not leg.answered.is_set(), name
+        await (await up(await phones["peer"].dial(target))).hang_up()
+        (offered,) = line.told("call.offered")
+        assert (offered["transport"], offered["security"]["verified"]) == ("tls", "mtls")
+
+        answered = await line.ask("call.originate", to=phones["peer"].uri)
+        await line.until("call.answered", call_id=answered["call_id"])
+        refused = await line.ask("call.originate", to=phones["stranger"].uri)
+        ended = await line.until("call.ended", call_id=refused["call_id"])
+        assert (ended["reason"], ended.get("answered", False)) == ("failed", False)
+        assert phones["stranger"].taken == []
 
 
 async def test_a_caller_without_encryption_is_refused_where_it_is_mandatory(tmp_path: Path) -> None:
@@ -127,6 +159,58 @@ async def test_a_prompt_is_heard_and_recorded_on_the_right(tmp_path: Path, promp
         assert sound.faithful(played, right)[0] == 1
         heard = sound.np.frombuffer(bytes(leg.heard), dtype="<i2")
         assert sound.faithful(played, heard)[0] > 0.8
+
+
+async def test_who_is_on_hold_hears_music_until_he_is_not(tmp_path: Path, prompt: str) -> None:
+    options = {"prompts": {"music": prompt}, "hold_music": "music", "record": True, "transcribe": False}
+    music = sound.read(Path(prompt))
+    async with running(tmp_path, **options) as line, Phone() as phone:
+        leg = await up(await phone.dial(uri(line.port)))
+        call = (await line.until("call.answered"))["call_id"]
+        await line.ask("call.hold", call_id=call)
+        await line.until("call.held")
+        await line.wait(lambda: sound.faithful(np.tile(music, 2), heard(leg))[0] > 0.7, "music, again and again")
+        await line.ask("call.resume", call_id=call)
+        await line.until("call.resumed")
+        await asyncio.sleep(0.5)
+        silent_from = len(leg.heard)
+        await leg.say(SAID)
+        await leg.hang_up()
+        ready = await line.until("call.recording.ready")
+
+        assert np.abs(heard(leg)[silent_from // 2 :]).max() < 100
+        digest = ready["media"]["sha256"]
+        recorded = sound.read(tmp_path / "blobs" / digest[:2] / digest)
+        found = [one.likeness for one in sound.match(VOICE, recorded[-len(VOICE) - sound.RATE :, 0])]
+        assert sorted(found)[len(found) // 2] > 0.9, "who was on hold is heard again"
+
+
+async def test_the_core_plays_and_records_as_it_likes(tmp_path: Path, prompt: str) -> None:
+    async with running(tmp_path, prompts={"one": prompt}, transcribe=False) as line, Phone() as phone:
+        leg = await up(await phone.dial(uri(line.port)))
+        call = (await line.until("call.answered"))["call_id"]
+        with pytest.raises(RpcError, match="not being recorded"):
+            await line.ask("call.record", call_id=call, action="pause")
+        for action, recording in (("start", True), ("pause", False), ("resume", True)):
+            asked = await line.ask("call.record", call_id=call, action=action)
+            assert asked == {"call_id": call, "recording": recording}
+        assert (await line.ask("call.play", call_id=call, media="one"))["duration_ms"] == 800
+        await line.wait(lambda: sound.faithful(sound.read(Path(prompt)), heard(leg))[0] > 0.7, "the prompt is heard")
+        await line.ask("call.record", call_id=call, action="stop")
+        first = await line.until("call.recording.ready")
+        await line.ask("call.play", call_id=call, media="one", loop=True)
+        await line.ask("call.play", call_id=call)  # stops it
+        with pytest.raises(PromptMissing):
+            await line.ask("call.play", call_id=call, media="two")
+        await line.ask("call.record", call_id=call)
+        await asyncio.sleep(0.3)
+        await leg.hang_up()
+        second = await line.until("call.recording.ready", 2)
+
+        assert (first.get("number", 1), second["number"]) == (1, 2)
+        digest = first["media"]["sha256"]
+        played = sound.read(tmp_path / "blobs" / digest[:2] / digest)[:, 1]
+        assert sound.faithful(sound.read(Path(prompt))[:4800], played)[0] == 1
 
 
 async def test_an_attended_transfer_joins_two_callers(tmp_path: Path) -> None:
@@ -234,6 +318,7 @@ async def test_without_a_free_recogniser_the_call_is_recorded_and_transcribed_la
 async def test_without_a_model_calls_work_and_the_operator_knows(tmp_path: Path) -> None:
     async with running(tmp_path, speech=Ears(languages=()), record=True) as line, Line(Wiring()) as phone:
         leg = await up(await phone.dial(uri(line.port)))
+        await leg.say(SAID[: wire.RATE])  # a call without any sound leaves no recording
         await leg.hang_up()
         await line.until("call.recording.ready")
 
