@@ -12,12 +12,12 @@ from structlog.typing import FilteringBoundLogger
 
 from connectors.sip import wire
 from connectors.sip.call import Call
+from connectors.sip.taping import LEGS
 from connectors.speech import Listener, Speech, SpeechUnavailable
 from normalizer.parts import Segment
 
 FINISH_SECS = 15.0
 """How long what is pending at the end may take; then the call's transcript ends without it."""
-LEGS = ("caller", "gateway")
 METHOD = "call.transcript.final"
 Partial = Callable[[dict[str, Any]], None]
 
@@ -38,10 +38,10 @@ class Hearing:
     """
 
     def __init__(
-        self, call: Call, speech: Speech, *, language: str, phrases: tuple[str, ...], gateway: bool, partial: Partial,
-        log: FilteringBoundLogger, source: Literal["live", "voicemail"] = "live",
+        self, call: Call, speech: Speech, *, language: str, phrases: tuple[str, ...], speakers: tuple[str, ...],
+        partial: Partial, log: FilteringBoundLogger, source: Literal["live", "voicemail"] = "live",
     ) -> None:  # fmt: skip
-        """Take a recogniser for the caller's leg, and for the gateway's where that is wanted.
+        """Take a recogniser for each leg of `speakers`.
 
         Raises:
             NoModel: there is none for the language.
@@ -51,11 +51,10 @@ class Hearing:
         self._language, self._phrases, self._source = language, phrases, source
         self._segments: list[Segment] = []
         self._legs: list[Leg] = []
-        self._wanted = LEGS if gateway else LEGS[:1]
         self._finishing = False
         self.broken = False
         try:
-            for channel, speaker in enumerate(self._wanted):
+            for channel, speaker in enumerate(speakers):
                 self._legs.append(self._leg(channel, speaker))
         except SpeechUnavailable:
             self.close()

@@ -215,9 +215,13 @@ async def test_what_is_said_is_told_while_it_is_said_and_whole_at_the_end(tmp_pa
         assert ears.open == set()
 
 
-async def test_without_a_free_recogniser_the_call_is_recorded_and_transcribed_later(tmp_path: Path) -> None:
+@pytest.mark.parametrize("both", [False, True], ids=["caller", "both"])
+async def test_without_a_free_recogniser_the_call_is_recorded_and_transcribed_later(
+    tmp_path: Path, *, both: bool
+) -> None:
     ears = Ears(free=0)
-    async with running(tmp_path, speech=ears) as line, Line(Wiring()) as phone:
+    options = {"transcribe_gateway": both, "phrases": ["yes", "no"], "recording": {"days": 30}}
+    async with running(tmp_path, speech=ears, **options) as line, Line(Wiring()) as phone:
         leg = await up(await phone.dial(uri(line.port)))
         await leg.say(SAID)
         await leg.hang_up()
@@ -227,6 +231,8 @@ async def test_without_a_free_recogniser_the_call_is_recorded_and_transcribed_la
         (job,) = ears.jobs
         assert (job.language, job.source, job.base["call_id"]) == ("en", "recording", ended["call_id"])
         assert job.base["from"]["role"] == "customer"
+        assert (job.speakers, job.phrases) == (("caller", "gateway") if both else ("caller",), ("yes", "no"))
+        assert job.passing
         assert line.told("call.recording.ready") == []
         assert ended.get("recorded", False) is False
 
