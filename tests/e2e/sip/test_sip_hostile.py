@@ -52,8 +52,7 @@ async def talk(exchange: Exchange, stop: asyncio.Event) -> None:
         await leg.hang_up()
     assert {child.pid for child in exchange.children()} == processes, f"a process died: {last_words(exchange)}"
     recorded = await asyncio.to_thread(lambda: exchange.recording(exchange.marked("x-test", mark)))
-    share, _ = sound.faithful(spoken[sound.RATE // 2 : 10 * sound.RATE], recorded[:, 0])
-    assert share >= 0.8  # beside other tests the machine stalls, and the jitter buffer fills in
+    assert sound.lost(spoken[sound.RATE // 2 : 10 * sound.RATE], recorded[:, 0]) == []
 
 
 def last_words(exchange: Exchange) -> list[str]:

@@ -86,8 +86,7 @@ async def test_a_codec_by_preference(tmp_path: Path, codec: str) -> None:
         ready = await line.until("call.recording.ready")
         digest = ready["media"]["sha256"]
         heard = sound.read(tmp_path / "blobs" / digest[:2] / digest)[:, 0]
-        found = [one.likeness for one in sound.match(VOICE[:12_000], heard)]
-        assert sorted(found)[len(found) // 2] > 0.95
+        assert sound.lost(VOICE[1_600:12_000], heard, alike=0.95) == []  # G.722 adapts meanwhile (0.1 s)
 
 
 async def test_calls_by_tcp(tmp_path: Path) -> None:
@@ -124,9 +123,9 @@ async def test_a_prompt_is_heard_and_recorded_on_the_right(tmp_path: Path, promp
         digest = ready["media"]["sha256"]
         right = sound.read(tmp_path / "blobs" / digest[:2] / digest)[:, 1]
         played = sound.read(Path(prompt))
-        assert sound.faithful(played, right)[0] == 1
+        assert sound.lost(played, right) == []
         heard = sound.np.frombuffer(bytes(leg.heard), dtype="<i2")
-        assert sound.faithful(played, heard)[0] > 0.8
+        assert sound.lost(played, heard) == []
 
 
 async def test_an_attended_transfer_joins_two_callers(tmp_path: Path) -> None:
