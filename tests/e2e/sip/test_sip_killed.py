@@ -20,7 +20,7 @@ from tests.servers.phone import Phone, up
 from tests.servers.process import wait_until
 from tests.servers.rabbit import RabbitServer
 from tests.sip import sound
-from tests.sip.exchange import Exchange, ears
+from tests.sip.exchange import Exchange, blob, ears
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 MakeExchange = Callable[..., Exchange]
@@ -116,6 +116,8 @@ async def test_of_rabbitmq_calls_go_on_and_all_is_told_later(make_exchange: Make
     async with asyncio.timeout(60):
         told = await consume(rabbit.url_of(VHOST), lambda found: {"call.ended", "call.recording.ready"} <= found.keys())
     assert told["call.ended"][0]["reason"] == "completed"
+    digest = told["call.recording.ready"][0]["media"]["sha256"]
+    assert sound.lost(SAID, sound.read(blob(exchange.gateway.data_dir, digest))[:, 0]) == []
     assert next(one for one in told["call.transcript.final"] if one.get("complete"))["text"] == WORDS
     assert {name: len(found) for name, found in told.items() if name in {"call.offered", "call.ended"}} == {
         "call.offered": 1,
