@@ -122,11 +122,23 @@ def _at(heard: Pcm, begin: int) -> Pcm:
 
 
 def _begin(sent: Pcm, heard: Pcm) -> int:
-    """Find the first window that can be heard."""
+    """Find where the first window that can be heard begins; sound may have been inserted within it already."""
     for begin in range(0, sent.size - WINDOW + 1, WINDOW):
-        if not is_quiet(piece := sent[begin : begin + WINDOW]):
-            return _search(piece, heard, 0, heard.size)[0] - begin
+        if not is_quiet(window := sent[begin : begin + WINDOW]):
+            lag = _search(window, heard, 0, heard.size)[0] - begin
+            return min(_lags(sent, heard, begin, begin + WINDOW, lag - int(MOST_SECS * RATE), lag), default=lag)
     return 0
+
+
+def _lags(sent: Pcm, heard: Pcm, begin: int, end: int, least: int, most: int) -> set[int]:
+    """Find pieces of a part of what was sent, and return at which lags they were heard."""
+    lags: set[int] = set()
+    for at in range(begin, min(end, sent.size) - PIECE + 1, PIECE // 2):
+        if not is_quiet(piece := sent[at : at + PIECE]):
+            place, sure = _search(piece, heard, at + least, at + most)
+            if sure > 0.98:
+                lags.add(place - at)
+    return lags
 
 
 def _search(piece: Pcm, heard: Pcm, first: int, last: int) -> tuple[int, float]:
@@ -147,12 +159,7 @@ def _search(piece: Pcm, heard: Pcm, first: int, last: int) -> tuple[int, float]:
 
 def _stretched(sent: Pcm, heard: Pcm, begin: int, lag: int) -> Found:
     """Find a window that has inserted sound in it."""
-    lags, most = {lag}, int(MOST_SECS * RATE)
-    for at in range(begin, min(begin + 2 * WINDOW, sent.size) - PIECE + 1, PIECE // 2):
-        if not is_quiet(piece := sent[at : at + PIECE]):
-            place, sure = _search(piece, heard, at + lag, at + lag + most)
-            if sure > 0.98:
-                lags.add(place - at)
+    lags = _lags(sent, heard, begin, begin + 2 * WINDOW, lag, lag + int(MOST_SECS * RATE)) | {lag}
     return _composed(sent[begin : begin + WINDOW], heard, begin, sorted(lags))
 
 

@@ -52,7 +52,7 @@ def test_sound_passes_with_what_a_jitter_buffer_inserts_and_nothing_else(sent: P
 
 
 def test_every_place_of_a_missing_or_inserted_frame_is_seen() -> None:
-    for at in range(2_000, 3_600, 190):
+    for at in (160, 333, 700, *range(2_000, 3_600, 190)):
         assert lost(SWEEP, np.delete(SWEEP, slice(at, at + 160)))
         assert lost(SWEEP, insert(SWEEP, at, sound.sweep(0.02, seed=9))) == []
 
