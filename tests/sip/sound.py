@@ -54,8 +54,8 @@ WINDOW, PIECE = 800, 160
 MOST_SECS = 1.5
 """How much may be inserted in one place."""
 ALIKE, SEAM = 0.99, 0.93
-"""Correlation of a window that is what was sent; and of one within or before which sound was inserted: PJSIP blends some
-10 ms there. (Of a window in which a frame of 20 ms is something else it is 0.89 or less, where all is equally loud.)"""
+"""Correlation of a window that is what was sent; and of one within or before which sound was inserted: PJSIP blends
+some 10 ms there. (A frame of 20 ms that is something else makes it 0.89 or less, where all is equally loud.)"""
 _QUIET = 64
 
 
