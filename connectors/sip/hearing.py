@@ -18,6 +18,8 @@ from normalizer.parts import Segment
 
 FINISH_SECS = 15.0
 """How long what is pending at the end may take; then the call's transcript ends without it."""
+AGAIN_SECS = 0.5
+"""Until somebody is asked for again who could take the place of a recogniser that died."""
 METHOD = "call.transcript.final"
 Partial = Callable[[dict[str, Any]], None]
 
@@ -98,7 +100,7 @@ class Hearing:
                 async for segment in leg.listener:
                     self._heard(_moved(segment, leg.offset_ms))
             except SpeechUnavailable:
-                if not self._replaced(leg):
+                if not await self._replaced(leg):
                     return
             except Exception:  # noqa: BLE001 -- a fault of the recogniser's is none of the call's
                 self.broken = True
@@ -107,15 +109,19 @@ class Hearing:
             else:
                 return
 
-    def _replaced(self, leg: Leg) -> bool:
-        """Go on with another recogniser; what the one that died had not told is missing."""
+    async def _replaced(self, leg: Leg) -> bool:
+        """Go on with another recogniser, once there is one; what is said until then is missing, unless it is recorded.
+
+        So is what the one that died had not told.
+        """
         self.broken = True
-        if self._finishing:
-            return False
-        with suppress(SpeechUnavailable):
-            fresh = self._leg(leg.channel, LEGS[leg.channel])
-            leg.listener, leg.offset_ms = fresh.listener, fresh.offset_ms
-            return True
+        leg.listener.close()
+        while not self._finishing:
+            with suppress(SpeechUnavailable):
+                fresh = self._leg(leg.channel, LEGS[leg.channel])
+                leg.listener, leg.offset_ms = fresh.listener, fresh.offset_ms
+                return True
+            await asyncio.sleep(AGAIN_SECS)
         return False
 
     def _heard(self, segment: Segment) -> None:

@@ -151,6 +151,32 @@ async def test_a_recogniser_that_hangs_delays_the_last_words_by_no_more_than_the
     assert WORDS.startswith(words)
 
 
+async def test_after_a_recogniser_was_killed_the_next_goes_on_with_the_call(exchange: Exchange) -> None:
+    worker = await asyncio.to_thread(recogniser, exchange)
+    async with Phone() as phone:
+        leg = await up(await phone.dial(uri(exchange.port)))
+        call = await asyncio.to_thread(exchange.of, phone.ports["udp"])
+        await leg.say(SAID + bytes(8_000))
+        await asyncio.to_thread(exchange.wait, "call.transcript.final", call)
+        before = await asyncio.to_thread(restarts, exchange)
+        worker.kill()
+        await asyncio.to_thread(
+            wait_until,
+            lambda: restarts(exchange) > before and exchange.gateway.total("gateway_asr_sessions") == 1,
+            timeout=30,
+            what="another recogniser",
+        )
+        await leg.say(voice.pcm("en_yes"))
+        await asyncio.sleep(0.3)
+        await leg.hang_up()
+        words = await asyncio.to_thread(exchange.words, call)
+
+    assert words == f"{WORDS} yes please"
+    starts = [one["start_ms"] for one in exchange.told("call.transcript.final", call)[-1]["segments"]]
+    assert starts == sorted(starts)
+    assert starts[-1] > 3000  # by the clock of the call
+
+
 async def test_a_call_that_nobody_could_listen_to_is_transcribed_later_also_by_the_next_gateway(
     exchange: Exchange, core: Callable[[str], Core]
 ) -> None:
@@ -185,6 +211,10 @@ async def test_a_call_that_nobody_could_listen_to_is_transcribed_later_also_by_t
     assert [one["speaker"] for one in told[0]["segments"]] == ["caller"]
     assert exchange.told("call.recording.ready", call) == []
     await asyncio.to_thread(wait_until, lambda: pending(exchange) == 0, timeout=20, what="no job")
+
+
+def restarts(exchange: Exchange) -> float:
+    return exchange.gateway.total("gateway_asr_restarts_total")
 
 
 def pending(exchange: Exchange) -> float:
