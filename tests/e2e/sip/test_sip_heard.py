@@ -114,7 +114,13 @@ async def test_a_language_is_chosen_by_key_and_only_phrases_are_heard(core: Call
     assert set(told["text"].split()) <= {"yes", "please", "no"}
 
 
-async def test_a_line_without_a_model_is_degraded_and_takes_calls(core: Callable[[str], Core]) -> None:
+async def test_a_line_without_a_model_is_degraded_and_takes_calls(
+    exchange: Exchange, core: Callable[[str], Core]
+) -> None:
+    """Beside it there is a recording that nobody knows anything of: it is kept, and counted."""
+    folder = exchange.gateway.data_dir / "recordings" / "foreign"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "orphan.wav").write_bytes(voice.wav(voice.stereo(SAID, SAID), channels=2))
     foreign = await asyncio.to_thread(core, "foreign")
     async with Phone() as phone:
         leg = await up(await phone.dial(uri(PORTS["foreign"])))
@@ -128,6 +134,13 @@ async def test_a_line_without_a_model_is_degraded_and_takes_calls(core: Callable
     assert (status["status"], status["component"]) == ("degraded", "asr")
     assert "'fi'" in status["reasons"][0]
     assert foreign.told("call.transcript.final") == []
+    await asyncio.to_thread(
+        wait_until,
+        lambda: exchange.gateway.total("gateway_parked_recordings", channel="foreign") == 1,
+        timeout=20,
+        what="the recording that cannot be stored is counted",
+    )
+    assert exchange.gateway.total("gateway_parked_recordings", channel=CHANNEL) == 0
 
 
 async def test_a_recogniser_that_hangs_delays_the_last_words_by_no_more_than_the_cap(exchange: Exchange) -> None:
