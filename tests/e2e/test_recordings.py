@@ -110,7 +110,7 @@ async def test_a_sealed_recording_is_what_was_said_and_plays_through_its_link(
     telephony: Callable[..., Telephony],
 ) -> None:
     line = telephony(key=KEY, recording="days = 30")
-    await line.call(3.5)
+    await line.call(4)
     ready = await line.told("call.recording.ready")
     media = ready["media"]
 

@@ -70,7 +70,7 @@ async def test_what_is_said_is_recorded_as_it_was_and_understood(exchange: Excha
     async with Phone() as phone:
         leg = await up(await phone.dial(uri(exchange)))
         await leg.say(said.tobytes())
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1.0)  # on a busy machine the jitter buffer holds so much
         await leg.hang_up()
         call = exchange.of(phone.ports["udp"])
     recorded = exchange.recording(call)

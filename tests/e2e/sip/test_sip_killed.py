@@ -109,7 +109,7 @@ async def test_of_rabbitmq_calls_go_on_and_all_is_told_later(make_exchange: Make
         leg = await up(await phone.dial(f"sip:100@127.0.0.1:{exchange.port}"))
         await asyncio.to_thread(rabbit.kill)
         await leg.say(SAID.tobytes())
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1.0)
         assert leg.state == "up"
         await leg.hang_up()
     await asyncio.to_thread(rabbit.start)
