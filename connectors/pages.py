@@ -46,11 +46,16 @@ class Visited(Protocol):
 
 @runtime_checkable
 class Calling(Protocol):
-    """A connector with telephone calls, which are counted (`gateway_active_calls`)."""
+    """A connector with telephone calls, which are counted (`gateway_active_calls`, `gateway_parked_recordings`)."""
 
     @property
     def active_calls(self) -> int:
         """How many are not over, in this process."""
+        ...
+
+    @property
+    def parked_recordings(self) -> int:
+        """How many recordings cannot be stored or told for now, in this process."""
         ...
 
 

@@ -69,6 +69,7 @@ class RecordingJob(Struct, frozen=True, kw_only=True):
         speakers: who speaks on each channel of the recording, from the first.
         offset_ms: added to all times.
         source: as in the transcript.
+        passing: the recording was made for this alone: it is deleted once the job has ended.
     """
 
     base: dict[str, Any]
@@ -78,6 +79,7 @@ class RecordingJob(Struct, frozen=True, kw_only=True):
     speakers: tuple[str, ...] = ("caller", "gateway")
     offset_ms: int = 0
     source: Literal["recording", "voicemail"] = "recording"
+    passing: bool = False
 
 
 class Speech(Protocol):

@@ -215,7 +215,7 @@ class App:
                 if isinstance(connector, Visited):
                     telemetry.CHAT_SESSIONS.labels(*labels).set(connector.visitors)
                 if isinstance(connector, Calling):
-                    telemetry.ACTIVE_CALLS.labels(*labels).set(connector.active_calls)
+                    telemetry.calls(*labels, active=connector.active_calls, parked=connector.parked_recordings)
             await asyncio.sleep(GAUGE_SECS)
 
 

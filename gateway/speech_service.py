@@ -45,6 +45,7 @@ class SpeechService:
             style=self._style,
             blobs=core.blobs,
             link=core.link,
+            retention=core.retention,
             target=channels.target,
             max_secs=core.settings.asr.max_minutes * 60,
             clock=core.clock,

@@ -61,6 +61,12 @@ DEDUP_UP = Gauge("gateway_dedup_up", "1 while the dedup store answers", multipro
 IN_FLIGHT = Gauge("gateway_deliveries_in_flight", "Deliveries in the pipeline", multiprocess_mode="livesum")
 CHAT_SESSIONS = Gauge("gateway_chat_sessions", "Visitors connected, or polling", _CHANNEL, multiprocess_mode="livesum")
 ACTIVE_CALLS = Gauge("gateway_active_calls", "Telephone calls that are not over", _CHANNEL, multiprocess_mode="livesum")
+PARKED_RECORDINGS = Gauge(
+    "gateway_parked_recordings",
+    "Recordings that cannot be stored or told for now (disk, key, broker), and are tried again",
+    _CHANNEL,
+    multiprocess_mode="livesum",
+)
 MEDIA_PENDING = Gauge("gateway_media_pending", "Media still to be fetched", _CHANNEL, multiprocess_mode="livemax")
 MEDIA_STORED = Counter("gateway_media_stored", "Media fetched and kept", _CHANNEL)
 MEDIA_FAILED = Counter("gateway_media_failed", "Media given up", (*_CHANNEL, "code"))
@@ -199,6 +205,12 @@ def expires(channel: str, kind: str, ends: datetime | None, now: float) -> None:
     if ends is not None or (channel, kind) in _terms:
         _terms.add((channel, kind))
         EXPIRES.labels(channel, kind).set(inf if ends is None else ends.timestamp() - now)
+
+
+def calls(channel: str, kind: str, *, active: int, parked: int) -> None:
+    """Show how many calls go on, and how many recordings wait."""
+    ACTIVE_CALLS.labels(channel, kind).set(active)
+    PARKED_RECORDINGS.labels(channel, kind).set(parked)
 
 
 def deliveries() -> dict[str, float]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from datetime import UTC, datetime
 from typing import BinaryIO, Protocol
 
 import structlog
@@ -22,7 +23,7 @@ from asr.decoding import decode_apart
 from asr.errors import Died, MissingModel, Unavailable, Unreadable
 from asr.pool import Pool
 from connectors.api import LinkMaker
-from connectors.stores import PREFIX
+from connectors.stores import PREFIX, Retention
 from gateway import telemetry
 from gateway.limits import Backoff
 from gateway.speech_events import told
@@ -63,6 +64,7 @@ class Tools(Struct, frozen=True, kw_only=True):
 
     Attributes:
         target: finds a channel by its id; None while there is no such channel.
+        retention: ends recordings that were made for their transcript alone.
         max_secs: longer sound is not transcribed.
     """
 
@@ -70,6 +72,7 @@ class Tools(Struct, frozen=True, kw_only=True):
     style: Style
     blobs: Store
     link: LinkMaker
+    retention: Retention
     target: Callable[[str], Target | None]
     max_secs: float
     clock: Callable[[], float] = time.time  # noqa: TID251 -- rows outlive the process
@@ -191,6 +194,10 @@ class Transcriber:
 
     async def _finish(self, taken: Taken, job: SpeechJob) -> None:
         name, kind = job.channel.id, job.channel.type
+        if job.recording is not None and job.recording.passing:
+            now = datetime.fromtimestamp(self._tools.clock(), UTC)
+            with suppress(KeyError):  # it is gone
+                await self._tools.retention(PREFIX + (job.media.sha256 or ""), now, name)
         if job.error is None:
             telemetry.TRANSCRIBED.labels(name, kind).inc()
             await self._jobs.finish(taken, "told")

@@ -78,8 +78,16 @@ class Shelf:
         self._busy: set[str] = set()
         self._ended: dict[str, Slip] = {}
         self._later: dict[str, float] = {}
+        self._parked: set[str] = set()
 
-    def begin(self, name: str, *, meta: dict[str, Any], rate: int = 8000, started_at: datetime) -> Recorder:
+    @property
+    def parked(self) -> int:
+        """How many recordings cannot be stored or told for now, and are tried again."""
+        return len(self._parked)
+
+    def begin(
+        self, name: str, *, meta: dict[str, Any], rate: int = 8000, started_at: datetime, passing: bool = False
+    ) -> Recorder:
         """Start a recording.
 
         Args:
@@ -87,13 +95,14 @@ class Shelf:
             meta: comes back in `Stored`, also from another process: builtins (what `msgspec.to_builtins` returns).
             rate: samples per second.
             started_at: when the first sample is spoken.
+            passing: it is needed for a moment only: `days` and `format` do not apply, the caller deletes it.
 
         Raises:
             ValueError: the name is none.
         """
         if not slips.NAME.fullmatch(name):
             raise ValueError(f"{name!r} cannot be the name of a file")
-        slip = Slip(rate=rate, started_at=started_at, meta=meta)
+        slip = Slip(rate=rate, started_at=started_at, meta=meta, passing=passing)
         self._busy.add(name)
         return Recorder(
             self._folder,
@@ -157,20 +166,27 @@ class Shelf:
         except BlockingIOError:  # another process still records it
             self._later[name] = asyncio.get_running_loop().time() + RETRY_SECS
         except (OmniError, OSError) as exc:
-            if name not in self._later:
+            if name not in self._parked:
                 self._context.log.warning("recording_parked", recording=name, reason=str(exc))
-            self._later[name] = asyncio.get_running_loop().time() + RETRY_SECS
+            self._park(name)
             self._context.report(COMPONENT, f"a recording cannot be stored: {exc}")
         except Exception:  # the other recordings go on
             self._context.log.exception("recording_failed", recording=name)
-            self._later[name] = asyncio.get_running_loop().time() + RETRY_SECS
+            self._park(name)
         else:
             self._ended.pop(name, None)
-            if self._later.pop(name, None) and not self._later:
-                self._context.report(COMPONENT, None)
+            self._later.pop(name, None)
+            if name in self._parked:
+                self._parked.remove(name)
+                if not self._parked:
+                    self._context.report(COMPONENT, None)
         finally:
             self._busy.discard(name)
             self._moved.set()
+
+    def _park(self, name: str) -> None:
+        self._parked.add(name)
+        self._later[name] = asyncio.get_running_loop().time() + RETRY_SECS
 
     async def _settle(self, name: str, tell: Tell) -> None:
         """Bring one recording to its end; raises `OmniError` or `OSError` when that has to wait."""

@@ -39,6 +39,7 @@ class Slip(Struct, frozen=True, kw_only=True):
         media: once it is in the blob store.
         keep_until: of the blob.
         remark: what is odd about it.
+        passing: it is needed for a moment only: not converted, and without retention; the caller sees to its end.
     """
 
     rate: int
@@ -51,6 +52,7 @@ class Slip(Struct, frozen=True, kw_only=True):
     media: Media | None = None
     keep_until: datetime | None = None
     remark: str | None = None
+    passing: bool = False
 
     @property
     def complete(self) -> bool:

@@ -57,6 +57,8 @@ async def store(folder: Path, name: str, slip: Slip | None, context: Context, co
             raise Lost("there is no sound in it")
         if slip is None:
             raise Orphan(f"{found.path} has no slip (.json) that can be read beside it")
+        if slip.passing:
+            config = replace(config, days=0, format="wav")
         ended_at = slip.ended_at or datetime.fromtimestamp(found.modified, UTC)
         media, remark = await _put(found, name, slip.rate, context, config)
     finally:

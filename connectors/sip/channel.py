@@ -60,6 +60,7 @@ class SipChannel:
         self._commands: Commands | None = None
         self._board: Switchboard | None = None
         self._pool: Pool | None = None
+        self._taping: Taping | None = None
         self._dismissed = False
 
     async def run(self, sink: Sink) -> None:
@@ -96,6 +97,7 @@ class SipChannel:
             taping=Taping(context, config.recording, self._now),
             now=self._now,
         )
+        self._taping = kit.taping
         board = Switchboard(kit, journal, sink)
         pool = Pool(config, board, context.log)
         async with asyncio.TaskGroup() as outer:
@@ -150,6 +152,11 @@ class SipChannel:
     def active_calls(self) -> int:
         """See `Calling`."""
         return 0 if self._board is None else len(self._board.all())
+
+    @property
+    def parked_recordings(self) -> int:
+        """See `Calling`."""
+        return 0 if self._taping is None else self._taping.parked
 
     async def send(self, message: Outbound) -> Sent:
         """Refuse: a telephone line takes no messages; `call.play` says something."""

@@ -12,12 +12,14 @@ from structlog.typing import FilteringBoundLogger
 
 from connectors.sip import wire
 from connectors.sip.call import Call
+from connectors.sip.taping import LEGS
 from connectors.speech import Listener, Speech, SpeechUnavailable
 from normalizer.parts import Segment
 
 FINISH_SECS = 15.0
 """How long what is pending at the end may take; then the call's transcript ends without it."""
-LEGS = ("caller", "gateway")
+AGAIN_SECS = 0.5
+"""Until somebody is asked for again who could take the place of a recogniser that died."""
 METHOD = "call.transcript.final"
 Partial = Callable[[dict[str, Any]], None]
 
@@ -38,10 +40,10 @@ class Hearing:
     """
 
     def __init__(
-        self, call: Call, speech: Speech, *, language: str, phrases: tuple[str, ...], gateway: bool, partial: Partial,
-        log: FilteringBoundLogger, source: Literal["live", "voicemail"] = "live",
+        self, call: Call, speech: Speech, *, language: str, phrases: tuple[str, ...], speakers: tuple[str, ...],
+        partial: Partial, log: FilteringBoundLogger, source: Literal["live", "voicemail"] = "live",
     ) -> None:  # fmt: skip
-        """Take a recogniser for the caller's leg, and for the gateway's where that is wanted.
+        """Take a recogniser for each leg of `speakers`.
 
         Raises:
             NoModel: there is none for the language.
@@ -51,11 +53,10 @@ class Hearing:
         self._language, self._phrases, self._source = language, phrases, source
         self._segments: list[Segment] = []
         self._legs: list[Leg] = []
-        self._wanted = LEGS if gateway else LEGS[:1]
         self._finishing = False
         self.broken = False
         try:
-            for channel, speaker in enumerate(self._wanted):
+            for channel, speaker in enumerate(speakers):
                 self._legs.append(self._leg(channel, speaker))
         except SpeechUnavailable:
             self.close()
@@ -99,7 +100,7 @@ class Hearing:
                 async for segment in leg.listener:
                     self._heard(_moved(segment, leg.offset_ms))
             except SpeechUnavailable:
-                if not self._replaced(leg):
+                if not await self._replaced(leg):
                     return
             except Exception:  # noqa: BLE001 -- a fault of the recogniser's is none of the call's
                 self.broken = True
@@ -108,15 +109,19 @@ class Hearing:
             else:
                 return
 
-    def _replaced(self, leg: Leg) -> bool:
-        """Go on with another recogniser; what the one that died had not told is missing."""
+    async def _replaced(self, leg: Leg) -> bool:
+        """Go on with another recogniser, once there is one; what is said until then is missing, unless it is recorded.
+
+        So is what the one that died had not told.
+        """
         self.broken = True
-        if self._finishing:
-            return False
-        with suppress(SpeechUnavailable):
-            fresh = self._leg(leg.channel, LEGS[leg.channel])
-            leg.listener, leg.offset_ms = fresh.listener, fresh.offset_ms
-            return True
+        leg.listener.close()
+        while not self._finishing:
+            with suppress(SpeechUnavailable):
+                fresh = self._leg(leg.channel, LEGS[leg.channel])
+                leg.listener, leg.offset_ms = fresh.listener, fresh.offset_ms
+                return True
+            await asyncio.sleep(AGAIN_SECS)
         return False
 
     def _heard(self, segment: Segment) -> None:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from connectors.sip.call import Call
 from connectors.sip.hearing import FINISH_SECS, Hearing
 from connectors.sip.kit import Kit
-from connectors.sip.taping import Kind, Tape
+from connectors.sip.taping import LEGS, Kind, Tape
 from connectors.speech import NoModel, SpeechUnavailable
 from normalizer.codecs.sip import SipCodec
 from normalizer.raw import Event, RawEvent
@@ -37,7 +37,11 @@ class Listening:
         """Begin to record, if that is not done yet; with `language` a process that dies leaves a transcript to make."""
         if self.tape is None and not self._call.over:
             self.tape = self._kit.taping.begin(
-                self._call, kind=kind, language=language, phrases=self._kit.config.phrases
+                self._call,
+                kind=kind,
+                language=language,
+                phrases=self._kit.config.phrases,
+                speakers=self._speakers(voicemail=kind == "voicemail"),
             )
 
     def stop(self) -> None:
@@ -65,7 +69,7 @@ class Listening:
                 speech,
                 language=language,
                 phrases=config.phrases,
-                gateway=config.transcribe_gateway and not voicemail,
+                speakers=self._speakers(voicemail=voicemail),
                 partial=self._partial,
                 log=self._kit.context.log,
                 source="voicemail" if voicemail else "live",
@@ -77,10 +81,20 @@ class Listening:
         except SpeechUnavailable:
             self._kit.context.log.info("transcribed_later", call=self._call.id)
             if self.tape is None:
-                self._quiet = self._kit.taping.begin(self._call, quiet=True, language=language, phrases=config.phrases)
+                self._quiet = self._kit.taping.begin(
+                    self._call,
+                    quiet=True,
+                    language=language,
+                    phrases=config.phrases,
+                    speakers=self._speakers(voicemail=voicemail),
+                )
             return
         self._kit.context.report(COMPONENT, None)
         self._follow = self._group.create_task(self._hearing.run())
+
+    def _speakers(self, *, voicemail: bool) -> tuple[str, ...]:
+        """Whose voices are transcribed, live and from a recording."""
+        return LEGS if self._kit.config.transcribe_gateway and not voicemail else LEGS[:1]
 
     def _partial(self, fields: dict[str, Any]) -> None:
         """Tell what may be lost, and will be replaced."""

@@ -20,6 +20,7 @@ from normalizer.codecs.sip import SipCodec, Told
 from normalizer.errors import OmniError
 from normalizer.raw import Event, RawEvent
 
+LEGS = ("caller", "gateway")
 Kind = Literal["recording", "voicemail"]
 _METHODS = {"recording": "call.recording.ready", "voicemail": "call.voicemail"}
 
@@ -31,9 +32,10 @@ class Meta(Struct, frozen=True, kw_only=True):
         told: identity of the call.
         number: of the recording within the call.
         kind: what it is told as.
-        quiet: it is not told: made for the transcript only, as no recogniser was free.
+        quiet: it is not told: made for the transcript only, as no recogniser was free, and deleted after it.
         language: of the transcript that is to be made of it when the call has none; None: none.
         phrases: likewise.
+        speakers: whose legs that transcript has, from the first.
         offset_ms: from the answer to its first sample.
     """
 
@@ -43,6 +45,7 @@ class Meta(Struct, frozen=True, kw_only=True):
     quiet: bool = False
     language: str | None = None
     phrases: tuple[str, ...] = ()
+    speakers: tuple[str, ...] = LEGS[:1]
     offset_ms: int = 0
 
 
@@ -74,7 +77,7 @@ class Taping:
         self._transcribed: dict[str, bool] = {}
 
     def begin(self, call: Call, *, kind: Kind = "recording", quiet: bool = False, language: str | None = None,
-              phrases: tuple[str, ...] = ()) -> Tape:  # fmt: skip
+              phrases: tuple[str, ...] = (), speakers: tuple[str, ...] = LEGS[:1]) -> Tape:  # fmt: skip
         """Begin a recording of a call from here on."""
         number = call.count("recording")
         meta = Meta(
@@ -84,12 +87,14 @@ class Taping:
             quiet=quiet,
             language=language,
             phrases=phrases,
+            speakers=speakers,
             offset_ms=call.from_ms,
         )
         recorder = self._shelf.begin(
             f"{call.id}.{number}",
             meta=msgspec.to_builtins(meta),
             started_at=self._now() - timedelta(milliseconds=call.clock_ms - call.from_ms),
+            passing=quiet,
         )
         tape = Tape(recorder)
         call.ears.append(tape)
@@ -102,6 +107,11 @@ class Taping:
             call.ears.remove(tape)
         self._transcribed[tape.recorder.name] = transcribed
         self._shelf.end(tape.recorder)
+
+    @property
+    def parked(self) -> int:
+        """How many recordings wait because they cannot be stored or told."""
+        return self._shelf.parked
 
     def left(self, call: str) -> bool:
         """Tell whether there is a recording of a call that is not told yet."""
@@ -166,6 +176,8 @@ class Taping:
             media=stored.media,
             language=meta.language or "",
             phrases=meta.phrases,
+            speakers=meta.speakers,
             offset_ms=meta.offset_ms,
             source=source,
+            passing=meta.quiet,
         )

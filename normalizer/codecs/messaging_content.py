@@ -70,7 +70,7 @@ def _attachment(scope: Scope, native: str, one: t.Attachment) -> AnyPart:
         return p.Location(lat=payload.coordinates.lat, lon=payload.coordinates.long, name=one.title)
     if one.type in _MEDIA and url and (one.type in FILES or _of_cdn(url)):
         shape = p.Sticker if payload.sticker_id is not None and one.type == "image" else _MEDIA[one.type]
-        return shape(media=_media(scope, native, url))
+        return shape(media=_media(scope, native, url, voice=one.type == "audio"))
     if one.type == "template":
         return _cards(scope, native, payload)
     if one.type == "appointment_booking":
@@ -87,9 +87,10 @@ def _attachment(scope: Scope, native: str, one: t.Attachment) -> AnyPart:
     return p.Unsupported(provider_type=one.type)
 
 
-def _media(scope: Scope, native: str, url: str) -> p.Media:
+def _media(scope: Scope, native: str, url: str, *, voice: bool = False) -> p.Media:
+    """Name a file; what the apps send as audio is what people recorded, as a rule, and nothing tells it apart."""
     media_id = ids.media_id(scope.raw.channel.id, native)
-    return p.Media(id=media_id, status="pending", provider_id=url, expires_at=_ends(url))
+    return p.Media(id=media_id, status="pending", provider_id=url, expires_at=_ends(url), voice=voice)
 
 
 def _of_cdn(url: str) -> bool:

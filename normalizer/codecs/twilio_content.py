@@ -22,6 +22,8 @@ CONTENT = frozenset({
 })  # fmt: skip
 """Parameters that are said by the parts; `MediaUrl<n>` and `MediaContentType<n>` as well."""
 
+_VOICE = ("audio/ogg", "audio/amr")
+"""What WhatsApp and telephones (MMS) record."""
 _MEDIA = re.compile(r"Media(?:Url|ContentType)\d{1,2}", re.ASCII)
 
 
@@ -79,7 +81,7 @@ def _media(fields: Fields, channel_id: str, native: str, kind: str) -> Iterator[
             mime=mime,
             status="pending",
             provider_id=url,
-            voice=(mime or "").startswith("audio/ogg") and kind in {"audio", ""},
+            voice=(mime or "").startswith(_VOICE) and kind in {"audio", ""},
         ), kind)  # fmt: skip
 
 

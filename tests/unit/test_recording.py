@@ -269,7 +269,7 @@ async def test_a_recording_under_way_is_left_alone_by_others(tmp_path: Path) -> 
 
         async with bench(tmp_path) as other:
             await until(lambda: "c1.1" in other.shelf._later)
-            assert other.told == []
+            assert (other.told, other.shelf.parked) == ([], 0)
         it.shelf.end(recorder)
         assert (await it.next()).complete
 
@@ -488,12 +488,13 @@ async def test_what_does_not_fit_is_parked_and_visible_and_stored_once_there_is_
             it.shelf.end(recorder)
             await until(lambda: bool(it.reported))
             assert "cannot be written" in str(it.reported[0])
-            assert it.told == []
+            assert (it.told, it.shelf.parked) == ([], 1)
         stored = await it.next()
 
         assert await it.sound(stored) == (left, right)
         await it.emptied()
         await until(lambda: it.reported[-1] is None)
+        assert it.shelf.parked == 0
 
 
 async def test_a_disk_that_does_not_answer_costs_sound_and_nothing_else(tmp_path: Path) -> None:
@@ -574,6 +575,22 @@ async def test_a_recording_becomes_what_the_channel_wants(tmp_path: Path, kind: 
     assert min(likeness(first, left), likeness(second, right)) > 0.98
 
 
+async def test_a_passing_recording_has_neither_days_nor_another_format(tmp_path: Path) -> None:
+    said = noise(8000, 1)
+    async with bench(tmp_path, given={"audio": GatewayAudio(), "retention": refusing}, format="mp3", days=30) as it:
+        recorder = it.shelf.begin("c1.1", meta=META, started_at=STARTED, passing=True)
+        feed(recorder, said, said)
+        it.shelf.end(recorder)
+        stored = await it.next()
+
+        assert (stored.media.mime, stored.keep_until, stored.remark) == ("audio/wav", None, None)
+        assert await it.sound(stored) == (said, said)
+
+
+async def refusing(ref: str, until: datetime, channel: str) -> None:
+    raise AssertionError(f"{channel} asked to keep {ref} until {until}")
+
+
 async def test_what_cannot_be_converted_stays_wav_and_says_so(tmp_path: Path) -> None:
     said = noise(8000, 1)
     async with bench(tmp_path, format="mp3") as it:  # there is nothing here that writes sound files
@@ -598,6 +615,7 @@ async def test_a_recording_whose_slip_is_gone_is_kept_and_reported(tmp_path: Pat
 
     async with bench(tmp_path) as it:
         await until(lambda: bool(it.reported))
+        assert it.shelf.parked == 1
     assert "slip" in str(it.reported[0])
     assert (it.folder / "c1.1.wav").stat().st_size == 44 + 32_000
 

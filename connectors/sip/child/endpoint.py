@@ -14,7 +14,7 @@ from connectors.sip.child.ports import Tap
 
 _ASK_CALLS = 1024  # PJSIP takes the limit it was compiled with, if that is less
 _USUAL_CALLS = 4
-_JITTER_MS = (60, 40, 160, 500)
+_JITTER_MS = (60, 40, 160, 1000)
 """Of the jitter buffer: what it waits for at first, at least, at most, and what it holds."""
 
 
@@ -90,7 +90,8 @@ def _keep_all_sound(media: Any) -> None:
 
     By default PJSIP discards frames, 10 ms at a time, once it has more than jitter asks for, as two people talking
     would notice the delay. Here a recorder and a recogniser listen: what is discarded would be missing. With both cores
-    of a machine busy, the default lost a frame or more in every few seconds. `jbMax` bounds the delay.
+    of a machine busy, the default lost a frame or more in every few seconds. `jbMax` bounds the delay: it holds what
+    came while a machine stood still for most of a second.
     """
     media.jbInit, media.jbMinPre, media.jbMaxPre, media.jbMax = _JITTER_MS
     # SWIG knows pjmedia_jb_discard_algo only as a pointer to a copy; 0 is PJMEDIA_JB_DISCARD_NONE

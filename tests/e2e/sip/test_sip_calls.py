@@ -60,15 +60,13 @@ async def test_what_is_said_is_recorded_as_it_was_and_understood(exchange: Excha
     async with Phone() as phone:
         leg = await up(await phone.dial(uri(exchange)))
         await leg.say(said.tobytes())
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1.0)  # on a busy machine the jitter buffer holds so much
         await leg.hang_up()
         call = exchange.of(phone.ports["udp"])
     recorded = exchange.recording(call)
-    share, missing = sound.faithful(said, recorded[:, 0])
-    assert share >= 0.9
-    assert missing == 0
-    assert sound.faithful(GREETING, recorded[:, 1])[0] == 1.0  # it was written as it was sent, whatever became of it
-    assert sound.faithful(GREETING, heard(leg))[0] >= 0.8
+    assert sound.lost(said, recorded[:, 0]) == []
+    assert sound.lost(GREETING, recorded[:, 1]) == []
+    assert sound.lost(GREETING, heard(leg)) == []
     assert abs(len(recorded) * 1000 / sound.RATE - exchange.wait("call.ended", call)["talk_ms"]) < 1000
     assert exchange.words(call) == voice.SAMPLES["en_seen_us"]
     told = [one["method"] for one in exchange.core.events if one["params"].get("call_id") == call]
@@ -115,7 +113,7 @@ def test_callers_hold_offer_late_try_to_transfer_us_and_vanish(exchange: Exchang
     assert exchange.wait("call.held", holding)["by"] == "remote"
     assert exchange.wait("call.resumed", holding)["by"] == "remote"
     assert exchange.wait("call.ended", holding)["hold_ms"] > 500
-    assert sound.faithful(sound.sweep(4.0)[:6400], exchange.recording(late)[:, 0])[0] >= 0.8
+    assert sound.lost(sound.sweep(4.0)[:6400], exchange.recording(late)[:, 0]) == []
     assert exchange.wait("call.ended", attacking)["reason"] == "completed"
     assert not exchange.told("call.transferred")
     ended = exchange.wait("call.ended", vanished)
@@ -171,4 +169,4 @@ def test_the_simulator_calls_the_channel_of_the_configuration(exchange: Exchange
     assert done.returncode == 0, done.stderr
     told = msgspec.json.decode(done.stdout)
     assert (told["answered"], told["statuses"]) == (2, {"200": 2})
-    assert sound.faithful(GREETING, sound.read(record)[:, 1])[0] >= 0.8
+    assert sound.lost(GREETING, sound.read(record)[:, 1]) == []

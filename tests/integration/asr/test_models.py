@@ -8,7 +8,9 @@ import hashlib
 import io
 import json
 import os
+import pty
 import stat
+import sys
 import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -164,6 +166,49 @@ async def test_connections_that_are_cut_cost_only_what_was_not_there_yet(shop: S
     starts = [int(asked.removeprefix("bytes=").rstrip("-")) for asked in shop.asked if asked]
     assert len(starts) == 3
     assert 0 < starts[0] < starts[1] < starts[2] <= 250_000
+
+
+async def test_progress_is_told_from_where_the_last_run_was_cut_off(shop: Shop, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    wanted = Wanted(url=shop.zip_url, md5=hashlib.md5(ZIP).hexdigest())
+    shop.cut_after, shop.statuses = [300_000], [200, 404]
+    async with aiohttp.ClientSession() as http:
+        with pytest.raises(InstallError):
+            await install.install(http, NAME, wanted, tmp_path, progress=lambda *at: seen.append(at), pause_secs=0.01)
+        there, first = seen[-1][0], len(seen)
+        await install.install(http, NAME, wanted, tmp_path, progress=lambda *at: seen.append(at), pause_secs=0.01)
+
+    assert 0 < there <= 300_000
+    assert seen == sorted(seen)
+    assert seen[first][0] >= there
+    assert seen[-1] == (len(ZIP), len(ZIP))
+
+
+async def test_on_a_terminal_a_bar_shows_how_far_it_is(shop: Shop, tmp_path: Path) -> None:
+    screen, theirs = pty.openpty()
+    digest = hashlib.sha256(ZIP).hexdigest()
+    process = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("omnigate"), "models", "install", NAME, "--dir", tmp_path, "--url", shop.zip_url,
+        "--sha256", digest, stdout=asyncio.subprocess.PIPE, stderr=theirs, env={**os.environ, "TERM": "xterm"},
+    )  # fmt: skip
+    os.close(theirs)
+    shown = bytearray()
+    asyncio.get_running_loop().add_reader(screen, lambda: shown.extend(_there(screen)))
+    out, _ = await process.communicate()
+    asyncio.get_running_loop().remove_reader(screen)
+    shown += _there(screen)
+    os.close(screen)
+
+    assert (process.returncode, json.loads(out)["sha256"]) == (0, digest)
+    assert NAME in shown.decode()
+    assert "/" in shown.decode()  # so much of so much
+
+
+def _there(screen: int) -> bytes:
+    try:
+        return os.read(screen, 65_536)
+    except OSError:  # the other end is closed
+        return b""
 
 
 async def test_another_run_goes_on_where_the_last_was_cut_off(shop: Shop, tmp_path: Path) -> None:

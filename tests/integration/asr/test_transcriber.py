@@ -23,6 +23,7 @@ from gateway.blobs import BlobStore
 from gateway.intake import Gate, Intake
 from gateway.limits import Backoff
 from gateway.media_store import PREFIX
+from gateway.retention import Retention
 from gateway.settings.model import AsrSection
 from gateway.speech import Hearing, make_pool
 from gateway.speech_jobs import SpeechJob, SpeechJobs, of_media
@@ -51,7 +52,9 @@ class Lab:
         self.rig, self.folder, self.section = inside, folder, section
         self.clock = Shifted()
         self.blobs = BlobStore(folder)
+        self.link = media_link(self.blobs, "https://gw.example", self.clock)
         self.jobs = SpeechJobs(folder / "speech.db", wait_secs=3600, clock=self.clock)
+        self.retention = Retention(folder / "retention.db", self.blobs)
         self.pool: Pool
         self.told: list[tuple[str, dict[str, Any]]] = []
         self.targets = {inside.channel.id: Target(inside.channel, inside.intake.publish)}
@@ -61,11 +64,10 @@ class Lab:
     async def running(self) -> AsyncIterator[Transcriber]:
         """Run recognisers and transcriber until the block ends, as one life of the gateway."""
         self.pool = make_pool(self.section, self.folder)
-        link = media_link(self.blobs, "https://gw.example", self.clock)
         style = Style(numerals=self.section.numerals, mask=self.section.mask)
         tools = Tools(
-            pool=self.pool, style=style, blobs=self.blobs, link=link, target=self.targets.get, max_secs=self.max_secs,
-            clock=self.clock,
+            pool=self.pool, style=style, blobs=self.blobs, link=self.link, target=self.targets.get,
+            max_secs=self.max_secs, retention=self.retention, clock=self.clock,
         )  # fmt: skip
         transcriber = Transcriber(self.jobs, tools, backoff=QUICK)
         async with asyncio.TaskGroup() as group:
@@ -117,8 +119,9 @@ async def lab(tmp_path: Path, section: AsrSection) -> AsyncIterator[Lab]:
     async with AsyncExitStack() as stack:
         inside = await stack.enter_async_context(rig(tmp_path))
         it = Lab(inside, tmp_path, section)
-        it.jobs.open()
-        stack.callback(it.jobs.close)
+        for file in (it.jobs, it.retention):
+            file.open()
+            stack.callback(file.close)
         events = await stack.enter_async_context(inside.broker.watch("v1.#"))
 
         async def listen() -> None:
@@ -297,6 +300,28 @@ async def test_a_recorded_call_is_transcribed_later_each_side_for_itself(lab: La
     assert params.segments[1].start_ms >= 4000
     assert params.segments[0].words[0].start_ms == params.segments[0].start_ms
     assert params.text == f"{WORDS} {voice.SAMPLES['en_seen_gb']}"
+
+
+@pytest.mark.parametrize("sound", [voice.wav(voice.stereo(voice.pcm("en_yes"), b""), channels=2), b"no recording"])
+async def test_a_recording_that_was_made_for_its_transcript_alone_is_deleted_after_it(lab: Lab, sound: bytes) -> None:
+    passing, kept = await lab.blobs.put(sound), await lab.blobs.put(voice.wav(voice.pcm("en_yes")))
+    async with lab.running():
+        hearing = Hearing(lab.pool, lab.jobs, lab.section)
+        await hearing.later(recording(lab, passing, passing=True, speakers=("caller",)))
+        await hearing.later(recording(lab, kept, speakers=("caller",)))
+        await lab.until(2)
+        await lab.ended()
+    await lab.retention.sweep(lab.clock())
+
+    assert [await lab.blobs.exists(ref) for ref in (passing, kept)] == [False, True]
+
+
+async def test_only_the_voices_that_are_wanted_are_transcribed_from_a_recording(lab: Lab) -> None:
+    ref = await lab.blobs.put(voice.wav(voice.stereo(voice.pcm("en_yes"), voice.pcm("en_seen_gb")), channels=2))
+    async with lab.running():
+        await Hearing(lab.pool, lab.jobs, lab.section).later(recording(lab, ref, speakers=("caller",)))
+        (told,) = await lab.until()
+    assert told["text"] == "yes please"
 
 
 async def test_a_recording_that_cannot_be_read_is_told_for_its_call(lab: Lab) -> None:
