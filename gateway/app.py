@@ -18,12 +18,12 @@ from pathlib import Path
 
 import structlog
 
-from connectors.pages import Calling, Visited
 from gateway import logs, telemetry
 from gateway.channels import Channels
 from gateway.control import Control
 from gateway.core import Core, open_core, settled
 from gateway.doctor.service import Doctor
+from gateway.gauges import gauges
 from gateway.housekeeping import housekeeping
 from gateway.mediafetch import MediaFetcher
 from gateway.redrive import Redrive
@@ -43,8 +43,6 @@ from gateway.web.media import media_mount
 from gateway.web.public import PublicServer
 
 log = structlog.get_logger(__name__)
-
-GAUGE_SECS = 1.0
 
 
 class App:
@@ -104,7 +102,7 @@ class App:
             await self.channels.start(self.settings)
             await public.start()  # not before its channels are there: a provider may take a 404 for the last word
             supervisor.start("reload", self._watch, stage="reload")
-            supervisor.start("gauges", self._gauges, stage="gauges")
+            supervisor.start("gauges", lambda: gauges(self.core, self.channels), stage="gauges")
             supervisor.start("pauses", self.channels.follow_pauses, stage="pauses")
             if started is not None:
                 started(public)
@@ -203,20 +201,6 @@ class App:
             log.error("reload_refused", cause=cause, problems=[str(problem) for problem in exc.problems])  # noqa: TRY400
         except Exception:
             log.exception("reload_failed", cause=cause)
-
-    async def _gauges(self) -> None:
-        while True:
-            telemetry.Durations.flush()
-            telemetry.IN_FLIGHT.set(self.core.gate.taken)
-            telemetry.BROKER_UP.set(self.core.broker.ready)
-            telemetry.DEDUP_UP.set(self.core.pipeline.dedup_ok)
-            for running in self.channels.all():
-                connector, labels = running.connector, (running.channel.id, running.channel.kind)
-                if isinstance(connector, Visited):
-                    telemetry.CHAT_SESSIONS.labels(*labels).set(connector.visitors)
-                if isinstance(connector, Calling):
-                    telemetry.calls(*labels, active=connector.active_calls, parked=connector.parked_recordings)
-            await asyncio.sleep(GAUGE_SECS)
 
 
 def _merge(old: Settings, new: Settings) -> Settings:
