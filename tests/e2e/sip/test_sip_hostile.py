@@ -119,11 +119,13 @@ async def test_many_who_give_up_and_many_short_calls_cost_no_memory(exchange: Ex
 
     def work() -> None:
         calls(40)  # pools and caches have their size after that
-        before = exchange.memory()
-        calls(CALLS)
-        wait_until(
-            lambda: exchange.memory() < before * 1.05 + 4, timeout=20, what=f"memory is back at {before:.0f} MiB"
-        )
+        for _ in range(3):  # what leaks grows with each round; a pool that a busy machine made larger does so once
+            before = exchange.memory()
+            calls(CALLS)
+            with suppress(TimeoutError):
+                wait_until(lambda: exchange.memory() < before * 1.05 + 4, timeout=15, what="memory is back")
+                return
+        pytest.fail(f"{2 * CALLS} calls cost memory each time, at last {exchange.memory() - before:.0f} MiB")
 
     await beside(exchange, work)
     wait_until(
@@ -141,6 +143,7 @@ async def test_a_cancel_that_crosses_the_answer_leaves_nothing(exchange: Exchang
                 agent.send(invite)
                 agent.send(cancel(invite))
                 agent.hang_up(agent.answers(0.05))
+            agent.hang_up(agent.answers(1.0))  # on a busy machine some answers come later
 
     await beside(exchange, work)
     wait_until(
