@@ -123,7 +123,8 @@ async def test_many_who_give_up_and_many_short_calls_cost_no_memory(exchange: Ex
             before = exchange.memory()
             calls(CALLS)
             with suppress(TimeoutError):
-                wait_until(lambda: exchange.memory() < before * 1.05 + 4, timeout=15, what="memory is back")
+                most = before * 1.05 + 4
+                wait_until(lambda most=most: exchange.memory() < most, timeout=15, what="memory is back")
                 return
         pytest.fail(f"{2 * CALLS} calls cost memory each time, at last {exchange.memory() - before:.0f} MiB")
 
