@@ -30,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first: what is begun last decides how long one process works alone at the end."""
-    floors = ["nothing_is_lost", "e2e", "integration"]
+    floors = ["nothing_is_lost", "e2e", "integration", "contract"]
     items.sort(key=lambda item: next((at for at, name in enumerate(floors) if name in item.nodeid), len(floors)))
 
 

@@ -154,6 +154,13 @@ async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     await store.close()
 
 
+@pytest.fixture
+async def dry_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+    """A bench for codecs, which remember nothing: its store stays closed, as opening takes longer than their tests."""
+    async with aiohttp.ClientSession() as http:
+        yield Bench(http, EmbeddedDeduplicator(tmp_path / "dedup.db"), tmp_path, monkeypatch)
+
+
 @asynccontextmanager
 async def running(connector: Connector, error: Exception | None = None) -> AsyncIterator[list[RawEvent]]:
     """Run a connector with a sink that keeps what it is given, or fails with `error`."""

@@ -24,6 +24,7 @@ committed.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import tomllib
@@ -75,6 +76,7 @@ class Folder(Struct, forbid_unknown_fields=True):
     without: dict[str, str] = {}
 
 
+@functools.cache
 def folder(kind: str) -> Folder:
     return msgspec.convert(tomllib.loads((ROOT / kind / "channel.toml").read_text()), Folder)
 

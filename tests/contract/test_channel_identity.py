@@ -13,14 +13,14 @@ from normalizer.model import ActivityParams, Party
 from normalizer.raw import Event
 from tests.contract import channel_fixtures as fixtures
 from tests.contract.channel_bench import FOUND, SPECS, Bench, every
-from tests.contract.channel_bench import bench as bench  # noqa: PLC0414 -- a fixture
+from tests.contract.channel_bench import dry_bench as dry_bench  # noqa: PLC0414 -- a fixture
 
 METHOD = "contact.identified"
 TELLING = sorted(kind for kind, spec in SPECS.items() if METHOD in spec.capabilities.receives)
 
 
-def events(bench: Bench, kind: str, path: Path) -> list[Event]:
-    found = bench.connector(kind).codec.decode(fixtures.raw_event(kind, path))
+def events(dry_bench: Bench, kind: str, path: Path) -> list[Event]:
+    found = dry_bench.connector(kind).codec.decode(fixtures.raw_event(kind, path))
     return [one for one in found if isinstance(one, Event)]
 
 
@@ -37,8 +37,8 @@ def people(value: object) -> Iterator[Party]:
 
 
 @every("in")
-async def test_everybody_has_the_id_that_their_first_address_makes(bench: Bench, kind: str, path: Path) -> None:
-    for event in events(bench, kind, path):
+async def test_everybody_has_the_id_that_their_first_address_makes(dry_bench: Bench, kind: str, path: Path) -> None:
+    for event in events(dry_bench, kind, path):
         for party in people(event.params):
             if not party.addresses:
                 assert party.role == "system", "only the provider itself has no address"
@@ -49,13 +49,13 @@ async def test_everybody_has_the_id_that_their_first_address_makes(bench: Bench,
 
 
 @pytest.mark.parametrize("kind", TELLING)
-async def test_a_contact_that_is_identified_says_which_ids_are_the_same_person(bench: Bench, kind: str) -> None:
+async def test_a_contact_that_is_identified_says_which_ids_are_the_same_person(dry_bench: Bench, kind: str) -> None:
     """One address is enough only where the link is to something of the provider's, which `metadata` then carries."""
     told = [
         event.params
         for found, path in FOUND["in"]
         if found == kind
-        for event in events(bench, kind, path)
+        for event in events(dry_bench, kind, path)
         if event.method == METHOD
     ]
 

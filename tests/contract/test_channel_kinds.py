@@ -34,6 +34,7 @@ from normalizer.raw import BadItem, Decoded, Event, RawEvent
 from tests.contract import channel_fixtures as fixtures
 from tests.contract.channel_bench import FOUND, KINDS, SORTS, SPECS, Bench, bases_of, every, running
 from tests.contract.channel_bench import bench as bench  # noqa: PLC0414 -- a fixture
+from tests.contract.channel_bench import dry_bench as dry_bench  # noqa: PLC0414
 
 
 @asynccontextmanager
@@ -69,8 +70,8 @@ def test_every_kind_has_fixtures_of_each_sort_and_says_where_they_come_from(kind
 
 
 @every("bad")
-async def test_a_bad_delivery_is_named_as_such(bench: Bench, kind: str, path: Path) -> None:
-    codec = bench.connector(kind).codec
+async def test_a_bad_delivery_is_named_as_such(dry_bench: Bench, kind: str, path: Path) -> None:
+    codec = dry_bench.connector(kind).codec
 
     reasons: list[str] = []
     try:
@@ -84,11 +85,11 @@ async def test_a_bad_delivery_is_named_as_such(bench: Bench, kind: str, path: Pa
 
 @every("in")
 async def test_a_delivery_becomes_the_expected_events_with_the_same_ids_each_time(
-    bench: Bench, kind: str, path: Path
+    dry_bench: Bench, kind: str, path: Path
 ) -> None:
     raw = fixtures.raw_event(kind, path)
-    first = [fixtures.as_data(one) for one in bench.connector(kind).codec.decode(raw)]
-    again = [fixtures.as_data(one) for one in bench.connector(kind).codec.decode(raw)]
+    first = [fixtures.as_data(one) for one in dry_bench.connector(kind).codec.decode(raw)]
+    again = [fixtures.as_data(one) for one in dry_bench.connector(kind).codec.decode(raw)]
 
     assert first == fixtures.expected(path.with_name(path.name.partition(".")[0] + ".out.json"), first)
     assert again == first
@@ -96,9 +97,9 @@ async def test_a_delivery_becomes_the_expected_events_with_the_same_ids_each_tim
 
 @every("in")
 async def test_events_are_of_a_known_method_and_the_kind_says_it_produces_them(
-    bench: Bench, kind: str, path: Path
+    dry_bench: Bench, kind: str, path: Path
 ) -> None:
-    found: list[Decoded] = list(bench.connector(kind).codec.decode(fixtures.raw_event(kind, path)))
+    found: list[Decoded] = list(dry_bench.connector(kind).codec.decode(fixtures.raw_event(kind, path)))
     events = [one for one in found if isinstance(one, Event)]
 
     for event in events:
@@ -109,8 +110,8 @@ async def test_events_are_of_a_known_method_and_the_kind_says_it_produces_them(
 
 
 @every("in")
-async def test_a_bad_item_can_be_decoded_again_on_its_own(bench: Bench, kind: str, path: Path) -> None:
-    codec, raw = bench.connector(kind).codec, fixtures.raw_event(kind, path)
+async def test_a_bad_item_can_be_decoded_again_on_its_own(dry_bench: Bench, kind: str, path: Path) -> None:
+    codec, raw = dry_bench.connector(kind).codec, fixtures.raw_event(kind, path)
 
     for bad in [one for one in codec.decode(raw) if isinstance(one, BadItem)]:
         again = list(codec.decode(msgspec.structs.replace(raw, body=bad.body, item=True)))
@@ -118,9 +119,9 @@ async def test_a_bad_item_can_be_decoded_again_on_its_own(bench: Bench, kind: st
 
 
 @every("send")
-async def test_a_message_becomes_the_expected_requests(bench: Bench, kind: str, path: Path) -> None:
+async def test_a_message_becomes_the_expected_requests(dry_bench: Bench, kind: str, path: Path) -> None:
     message = fixtures.outbound(kind, path)
-    wires = [fixtures.wire_as_data(wire) for wire in bench.connector(kind).codec.encode(message)]
+    wires = [fixtures.wire_as_data(wire) for wire in dry_bench.connector(kind).codec.encode(message)]
 
     assert wires == fixtures.expected(path.with_name(path.name.partition(".")[0] + ".request.json"), wires)
     assert {str(part.__struct_config__.tag) for part in message.parts} <= set(SPECS[kind].capabilities.parts)
@@ -178,8 +179,8 @@ def test_capabilities_use_the_words_of_the_protocol(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_choice_with_as_many_items_as_the_kind_says_can_be_sent(bench: Bench, kind: str) -> None:
-    codec = bench.connector(kind).codec
+async def test_a_choice_with_as_many_items_as_the_kind_says_can_be_sent(dry_bench: Bench, kind: str) -> None:
+    codec = dry_bench.connector(kind).codec
     for choice, most in SPECS[kind].capabilities.choices.items():
         url = "https://shop.example/" if choice == "cta_url" else None
         items = tuple(p.ChoiceItem(id=f"i{number}", title=f"Item {number}", url=url) for number in range(most))
@@ -198,8 +199,8 @@ JSON = st.recursive(
 
 
 @pytest.fixture
-def codec_of(bench: Bench) -> Callable[[str], Codec]:
-    return functools.cache(lambda kind: bench.connector(kind).codec)
+def codec_of(dry_bench: Bench) -> Callable[[str], Codec]:
+    return functools.cache(lambda kind: dry_bench.connector(kind).codec)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -224,8 +225,8 @@ def test_a_codec_raises_nothing_but_malformed_payload(codec_of: Callable[[str], 
 
 
 @every("send")
-async def test_a_part_the_channel_cannot_send_is_refused_by_name(bench: Bench, kind: str, path: Path) -> None:
-    connector = bench.connector(kind)
+async def test_a_part_the_channel_cannot_send_is_refused_by_name(dry_bench: Bench, kind: str, path: Path) -> None:
+    connector = dry_bench.connector(kind)
     able = getattr(connector, "capabilities", SPECS[kind].capabilities).parts
     parts = (p.System(event="joined"), p.Order(items=()), p.Unsupported(provider_type="x"))
     foreign = next(part for part in parts if part.__struct_config__.tag not in able)

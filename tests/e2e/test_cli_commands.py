@@ -35,7 +35,8 @@ def test_tail_ends_quietly_on_ctrl_c(gateway: GatewayProcess) -> None:
     gateway.cli("simulate", "telegram")
 
     with subprocess.Popen(
-        [OMNIGATE, "tail", "--from-start", "--config", str(gateway.config)],
+        # a shell starts what runs in its background with SIGINT ignored, which children inherit
+        ["env", "--default-signal=INT", OMNIGATE, "tail", "--from-start", "--config", str(gateway.config)],
         env=gateway.env,
         cwd=gateway.folder,
         stdout=subprocess.PIPE,

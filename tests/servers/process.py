@@ -25,6 +25,9 @@ a short-lived worker thread would be killed with it.
 """
 _SPARE_PORTS = range(20_000, 32_000)
 """Below the ephemeral range (32768 and up), so no outgoing connection takes the port of a server that is down."""
+_PART = len(_SPARE_PORTS) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_OURS = _SPARE_PORTS[int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) * _PART :][:_PART]
+"""Processes of one test run choose from ports of their own: a free one may be that of a server yet to start."""
 _random = random.SystemRandom()  # pytest-randomly seeds the shared one: parallel runs would choose the same ports
 _given: set[int] = set()
 
@@ -32,7 +35,7 @@ _given: set[int] = set()
 def free_port() -> int:
     """Return a loopback TCP and UDP port that nobody listens on and that this run has not given out before."""
     while True:
-        port = _random.choice(_SPARE_PORTS)
+        port = _random.choice(_OURS)
         if port in _given:
             continue
         with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp, contextlib.suppress(OSError):

@@ -27,12 +27,9 @@ class RabbitServer:
         self._erl_call = require("erl_call", "erlang-base")
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.port, self._epmd_port, self._dist_port = free_port(), free_port(), free_port()
-        self.node = f"og{self.port}@localhost"
-        self._env = self._environment()
-        self._write_files()
         self._epmd: Process | None = None
         self._process: Process | None = None
+        self._choose_ports()
 
     @property
     def url(self) -> str:
@@ -52,14 +49,25 @@ class RabbitServer:
         """Start it, with the queues it had, and wait until it is fully booted (about 5 s)."""
         if self._process is not None and self._process.returncode is None:
             return self
+        first = self._process is None
+        try:
+            self._boot()
+        except RuntimeError as error:
+            if not first or "eaddrinuse" not in str(error):
+                raise
+            self.stop()  # another program took a port meanwhile, and nobody knows ours yet
+            self._choose_ports()
+            self._boot()
+        return self
+
+    restart = start
+
+    def _boot(self) -> None:
         if self._epmd is None or self._epmd.returncode is not None:
             self._epmd = Process([self._epmd_binary], env=self._env, log=self.folder / "epmd.log")
             self._epmd.wait_until(lambda: listening(self._epmd_port), timeout=20, what="epmd")
         self._process = Process([self._binary], env=self._env, log=self.folder / "rabbit.log", cwd=self.folder)
         self._process.wait_until(self._booted, timeout=90, what=f"rabbitmq-server on port {self.port}")
-        return self
-
-    restart = start
 
     def kill(self) -> None:
         """SIGKILL, as in a crash; queues on disk stay for `start`."""
@@ -156,6 +164,12 @@ class RabbitServer:
         except RuntimeError:
             return False
 
+    def _choose_ports(self) -> None:
+        self.port, self._epmd_port, self._dist_port = free_port(), free_port(), free_port()
+        self.node = f"og{self.port}@localhost"
+        self._env = self._environment()
+        self._write_files()
+
     def _environment(self) -> dict[str, str]:
         cookie = secrets.token_hex(10)
         loopback = "-kernel inet_dist_use_interface {127,0,0,1}"
@@ -183,6 +197,7 @@ class RabbitServer:
     def _write_files(self) -> None:
         (self.folder / "enabled_plugins").write_text("[].\n")
         cookie = self.folder / ".erlang.cookie"
+        cookie.unlink(missing_ok=True)
         cookie.write_text(self._env["RABBITMQ_ERLANG_COOKIE"])
         cookie.chmod(0o400)
         (self.folder / "rabbitmq.conf").write_text(

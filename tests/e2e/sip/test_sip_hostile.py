@@ -156,11 +156,13 @@ async def test_many_who_give_up_and_many_short_calls_cost_no_memory(exchange: Ex
 
     def work() -> None:
         calls(CALLS // 3)  # pools and caches have their size after that
-        before = exchange.memory()
-        calls(CALLS)
-        with suppress(TimeoutError):
-            wait_until(lambda: fits(grown(before)), timeout=20, what="memory is back where it was")
-        assert fits(grown(before)), f"MiB more than after the first third: {grown(before)}"
+        for _ in range(3):  # what leaks grows with each round; a pool that a busy machine made larger does so once
+            before = exchange.memory()
+            calls(CALLS)
+            with suppress(TimeoutError):
+                wait_until(lambda before=before: fits(grown(before)), timeout=15, what="memory is back where it was")
+                return
+        pytest.fail(f"{2 * CALLS} calls cost memory each time, in MiB at last: {grown(before)}")
 
     await beside(exchange, work, calls=2)
     await asyncio.to_thread(all_ended, exchange, lambda offered: offered["from"].get("name") == "sipp")
