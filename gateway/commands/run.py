@@ -18,7 +18,7 @@ def run(
 
     Args:
         config: the configuration.
-        workers: processes that share the port of the deliveries ; each takes its share of the connections.
+        workers: processes that share the port of the deliveries; each takes its share of the connections.
     """
     path = find(config)
     loaded = load(path)
