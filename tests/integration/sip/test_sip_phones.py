@@ -336,6 +336,7 @@ async def test_a_recogniser_that_dies_is_replaced(tmp_path: Path) -> None:
         await line.wait(lambda: ears.open, "recogniser")
         next(iter(ears.open)).die()
         await line.wait(lambda: len(ears.asked) == 2, "another recogniser")
+        await leg.say(SAID)  # a call without any sound has no recording
         await leg.hang_up()
         await line.until("call.recording.ready")
         await line.wait(lambda: ears.jobs, "job")
