@@ -10,12 +10,12 @@ who is waiting at it is reset when a worker dies, as happens to SO_REUSEPORT's q
 from __future__ import annotations
 
 import asyncio
-import errno
 import mmap
 import os
 import socket
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 from msgspec import Struct
@@ -27,8 +27,8 @@ SLACK = 2
 """How many connections more than another a worker takes without asking: so many come in at once."""
 STEP_BACK_SECS = 0.002
 """How long the others are given to take a connection. One who is stuck keeps nobody waiting for longer."""
-FULL_SECS = 0.5
-FULL = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+FAILED_SECS = 0.5
+"""Until it is tried again after accept(2) failed, mostly for want of file descriptors."""
 
 
 class Shares:
@@ -125,14 +125,13 @@ class Door:
             connection, _ = self._sock.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return  # somebody else was faster
-        except OSError as exc:
-            if exc.errno not in FULL:
-                raise
+        except OSError as exc:  # whatever it is, it must not be the last time that this worker looks
             log.error("cannot_accept", reason=exc.strerror)  # noqa: TRY400 -- it says all
-            self._step_back(FULL_SECS)
+            self._step_back(FAILED_SECS)
             return
         connection.setblocking(False)  # noqa: FBT003 -- the socket module's own signature
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with suppress(OSError):  # it has left already
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task = self._loop.create_task(self._loop.connect_accepted_socket(self._accept, connection))
         self._coming.add(task)
         self.tell()

@@ -126,7 +126,7 @@ async def test_what_waits_is_not_lost_when_nobody_is_there_for_a_moment(sock: so
 async def test_without_file_descriptors_a_client_waits_until_there_are_some(
     sock: socket.socket, shares: Shares, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.web.door.FULL_SECS", 0.02)
+    monkeypatch.setattr("gateway.web.door.FAILED_SECS", 0.02)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with workers(sock, shares, 1) as (one,), clients(sock, 1):
         await until(lambda: one.told == 1)
@@ -140,3 +140,17 @@ async def test_without_file_descriptors_a_client_waits_until_there_are_some(
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, limits)
             await until(lambda: one.told == 2)
+
+
+async def test_a_socket_that_fails_for_a_while_is_looked_at_again(
+    sock: socket.socket, shares: Shares, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.web.door.FAILED_SECS", 0.02)
+    shares[1] = 0  # so that this worker steps back first, and fails when it returns
+    async with workers(sock, shares, 1) as (one,), clients(sock, SLACK):
+        await until(lambda: one.told == SLACK)
+        sock.shutdown(socket.SHUT_RDWR)  # accept(2): EINVAL
+        await asyncio.sleep(0.1)
+        sock.listen()
+        async with clients(sock, 2):
+            await until(lambda: one.told == SLACK + 2)
