@@ -21,12 +21,11 @@ def unique() -> str:
     return f"{next(_NUMBERS)}x{time.monotonic_ns()}"
 
 
-class Agent:
-    """A UDP socket on the loopback that speaks to one SIP server; use it in a ``with``."""
+class Udp:
+    """A UDP socket on the loopback; use it in a ``with``."""
 
-    def __init__(self, port: int) -> None:
-        """Speak to `port`."""
-        self.target = ("127.0.0.1", port)
+    def __init__(self) -> None:
+        """Open it."""
         self._socket = socket.socket(type=socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
@@ -38,6 +37,15 @@ class Agent:
     def __exit__(self, *exc: object) -> None:
         """Close."""
         self._socket.close()
+
+
+class Agent(Udp):
+    """Speaks to one SIP server."""
+
+    def __init__(self, port: int) -> None:
+        """Speak to `port`."""
+        super().__init__()
+        self.target = ("127.0.0.1", port)
 
     def message(
         self,
@@ -122,22 +130,8 @@ class Agent:
                 self.send(self.message("ACK", "", **dialog, via=named["via"] + "\r\n", cseq=f"{number} ACK"))
 
 
-class Media:
-    """A UDP socket that sends RTP (RFC 3550), of silence in mu-law; use it in a ``with``."""
-
-    def __init__(self) -> None:
-        """Open it."""
-        self._socket = socket.socket(type=socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
-        self.port: int = self._socket.getsockname()[1]
-
-    def __enter__(self) -> Self:
-        """Be open."""
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        """Close."""
-        self._socket.close()
+class Media(Udp):
+    """Sends RTP (RFC 3550), of silence in mu-law."""
 
     def send(self, port: int, numbers: Iterable[int]) -> None:
         """Send packets of 20 ms with these sequence numbers, each at its time."""
