@@ -6,29 +6,23 @@ The numbers are for minutes of CI; `make bench ARGS="--voice"` has the full ones
 from __future__ import annotations
 
 import asyncio
-import socket
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import numpy as np
 import pytest
 
-from tests.servers.phone import Phone, until, up
 from tests.servers.process import free_port, wait_until
 from tests.servers.sipp import Sipp
-from tests.sip import scenarios, sound
+from tests.sip import scenarios
 from tests.sip.agent import Agent
+from tests.sip.beside import LAST_SECS, beside
 from tests.sip.exchange import Exchange, line
-from tests.sip.torture import garbage, messages
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 MakeSipp = Callable[..., Sipp]
 RINGING_PORT, GUARDED_PORT, THROTTLED_PORT = free_port(), free_port(), free_port()
-LAST_SECS = 2.0
-"""So long it must be quiet for nobody to repeat an answer that was missed (RFC 3261 §13.3.1.4)."""
-CALLS, DATAGRAMS = 150, 1500
+CALLS = 150
 MOST_LEFT, MOST_KEPT = 0.75, 2.5
 """MiB that a process may have grown by after 150 calls more: 5 kB each in one with PJSIP, where 6000 calls leave 0.3 in
 all; the gateway may more, as it knows the ids of the last 16 384 conversations.
@@ -43,97 +37,6 @@ def exchange(make_exchange: Callable[..., Exchange]) -> Exchange:
     throttled = line(THROTTLED_PORT, channel="throttled", invites_per_minute="6", transcribe="false")
     more = ringing + guarded + throttled
     return make_exchange(record="true", transcribe="false", rtp_timeout_secs="2", more=more)
-
-
-async def talk(exchange: Exchange, talking: asyncio.Event, stop: asyncio.Event) -> None:
-    """Talk until told to stop; then look whether it was recorded as it was said, and whether the gateway is whole."""
-    processes, mark = {child.pid for child in exchange.children()}, uuid.uuid4().hex
-    async with Phone() as phone:
-        leg = await up(await phone.dial(f"sip:100@127.0.0.1:{exchange.port}", {"X-Test": mark}))
-        talking.set()
-        saying = asyncio.Task(leg.say(sound.sweep(60.0, seed=9).tobytes()))
-        await asyncio.sleep(3)
-        await stop.wait()
-        saying.cancel()
-        assert leg.state == "up"
-        spoken = np.frombuffer(bytes(leg.said), dtype="<i2")
-        await leg.hang_up()
-    assert {child.pid for child in exchange.children()} == processes, f"a process died: {last_words(exchange)}"
-    recorded = await asyncio.to_thread(lambda: exchange.recording(exchange.marked("x-test", mark)))
-    heard = spoken[sound.RATE // 2 : -sound.RATE]  # of the last of it the jitter buffer had some when we hung up
-    assert heard.size > sound.RATE
-    assert sound.lost(heard[: 10 * sound.RATE], recorded[:, 0]) == []
-
-
-def last_words(exchange: Exchange) -> list[str]:
-    return [line for line in exchange.gateway.logs().splitlines() if "sip_process" in line]
-
-
-async def room(exchange: Exchange, calls: int) -> None:
-    """Wait until so many can call: who answers nothing any more, as some in the tests before, has a place for 64 s."""
-    async with asyncio.timeout(90), Phone() as phone:
-        while not await answered(phone, f"sip:100@127.0.0.1:{exchange.port}", calls):
-            await asyncio.sleep(1)
-
-
-async def answered(phone: Phone, target: str, calls: int) -> bool:
-    """Call so often at once; tell whether all were answered."""
-    legs = [await phone.dial(target) for _ in range(calls)]
-    await until(lambda: all(leg.state != "dialing" for leg in legs), "an answer")
-    found = [leg.state == "up" for leg in legs]
-    for leg in legs:
-        await leg.hang_up()
-    return all(found)
-
-
-async def beside(exchange: Exchange, work: Callable[[], None], *, calls: int = 0) -> None:
-    """Do something hostile, that has so many calls at once, in a thread beside somebody who talks."""
-    await room(exchange, 1 + calls)
-    talking, stop = asyncio.Event(), asyncio.Event()
-    async with asyncio.TaskGroup() as group:
-        group.create_task(talk(exchange, talking, stop))
-        await talking.wait()
-        try:
-            await asyncio.to_thread(work)
-        finally:
-            stop.set()
-
-
-async def test_torture_messages(exchange: Exchange) -> None:
-    def work() -> None:
-        with Agent(exchange.port) as agent:
-            for name, message in messages(agent).items():
-                agent.send(message)
-                agent.hang_up(agent.answers(0.03))
-                assert message is not None, name
-            agent.hang_up(agent.answers(LAST_SECS))
-            assert agent.alive()
-
-    await beside(exchange, work)
-
-
-async def test_garbage_and_giant_packets_by_udp_and_tcp(exchange: Exchange) -> None:
-    def work() -> None:
-        with Agent(exchange.port) as agent:
-            for number, data in enumerate(garbage(seed=4, count=DATAGRAMS)):
-                agent.send(data)
-                if number % 50 == 0:
-                    agent.hang_up(agent.answers(0.01))
-            for size in (8_000, 65_000):
-                agent.send(b"\0" * size)
-                agent.send(agent.message(body="x" * size))
-            agent.hang_up(agent.answers(0.1))
-            for data in (
-                b"\0" * 1_000_000,
-                b"INVITE sip:x SIP/2.0\r\nContent-Length: 99999999\r\n\r\n",
-                b"\r\n" * 100_000,
-            ):
-                with suppress(OSError), socket.create_connection(("127.0.0.1", exchange.port), 5) as tcp:
-                    tcp.settimeout(5)
-                    tcp.sendall(data)
-            assert agent.alive()
-
-    await beside(exchange, work)
 
 
 async def test_many_who_give_up_and_many_short_calls_cost_no_memory(exchange: Exchange, make_sipp: MakeSipp) -> None:
