@@ -34,15 +34,25 @@ _given: set[int] = set()
 
 def free_port() -> int:
     """Return a loopback TCP and UDP port that nobody listens on and that this run has not given out before."""
+    return free_ports(1)
+
+
+def free_ports(count: int) -> int:
+    """Return the first of so many in a row, an even one where there are several: RTP, RTCP, and those of video."""
     while True:
-        port = _random.choice(_OURS)
-        if port in _given:
-            continue
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp, contextlib.suppress(OSError):
-            tcp.bind(("127.0.0.1", port))
-            udp.bind(("127.0.0.1", port))
-            _given.add(port)
-            return port
+        first = _random.choice(_OURS) & (~1 if count > 1 else ~0)
+        ports = set(range(first, first + count))
+        if ports.isdisjoint(_given) and all(map(_is_free, ports)):
+            _given.update(ports)
+            return first
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp, contextlib.suppress(OSError):
+        tcp.bind(("127.0.0.1", port))
+        udp.bind(("127.0.0.1", port))
+        return True
+    return False
 
 
 def require(binary: str, package: str) -> str:

@@ -4,30 +4,13 @@ from __future__ import annotations
 
 import csv
 import itertools
-import socket
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.servers.process import Process, free_port, require
+from tests.servers.process import Process, free_port, free_ports, require
 from tests.sip.scenarios import SPEECH
 
 _NUMBERS = itertools.count()
-
-
-def _media_port() -> int:
-    """Find an even port that is free together with the next (RTP and RTCP); sipp ends where one is taken."""
-    while True:
-        port = free_port()
-        with (
-            suppress(OSError),
-            socket.socket(type=socket.SOCK_DGRAM) as one,
-            socket.socket(type=socket.SOCK_DGRAM) as two,
-        ):
-            if port % 2 == 0:
-                one.bind(("127.0.0.1", port))
-                two.bind(("127.0.0.1", port + 1))
-                return port
 
 
 class Outcome(NamedTuple):
@@ -89,7 +72,7 @@ class Sipp:
             options: further arguments.
         """
         argv = [require("sipp", "sip-tester"), f"127.0.0.1:{port}", "-sf", "scenario.xml", "-s", service]
-        argv += ["-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", str(self.port), "-mp", str(_media_port())]
+        argv += ["-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", str(self.port), "-mp", str(free_ports(4))]
         argv += ["-cp", str(free_port()), "-t", "t1" if tcp else "u1", "-nostdin", "-m", str(calls), "-l", str(at_once)]
         argv += ["-r", f"{max(1, round(per_second))}", "-d", str(pause_ms), "-timer_resol", "5"]
         argv += ["-trace_err", "-error_file", "errors.log", "-trace_stat", "-stf", "stat.csv", "-fd", "1"]

@@ -31,9 +31,9 @@ async def test_a_session_lasts_as_long_as_it_is_refreshed(tmp_path: Path) -> Non
             }
             sources = {f"127.0.0.1:{one.port}": name for name, one in runs.items()}
             outcomes = [await asyncio.to_thread(one.wait) for one in runs.values()]
+            assert [(one.code, one.log) for one in outcomes] == [(0, "")] * len(runs)
             await line.until("call.ended", len(runs))
 
-    assert [(one.code, one.log) for one in outcomes] == [(0, "")] * len(runs)
     names = {one["call_id"]: sources[one["source"]] for one in line.told("call.offered")}
     ends = {names[one["call_id"]]: (one["reason"], one["by"], one["code"]) for one in line.told("call.ended")}
     assert ends == {
