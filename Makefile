@@ -33,7 +33,7 @@ run: $(READY) ## start the gateway on the embedded default, print the URLs to op
 test: $(READY) ## run all tests, against real servers on private ports
 	@sh .ci/packages.sh redis-server=redis-server rabbitmq-server=rabbitmq-server erl_call=erlang-base setpriv=util-linux swaks=swaks dovecot=dovecot-core /usr/lib/dovecot/imap=dovecot-imapd chromium=chromium \
 		sipp=sip-tester kamailio=kamailio faketime=faketime
-	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: bench
 bench: $(READY) ## measure the gateway beside straightforward Python and Node.js scripts
