@@ -192,7 +192,7 @@ async def test_kill_9_of_a_worker_loses_nothing_and_the_other_serves_on(gateway:
     assert sent <= set(copies)
     assert max(copies.values()) == 1
     assert balanced(gateway)
-    told = "what a dead worker said about itself is forgotten"  # the next one tells that it is connected within a second
+    told = "what a dead worker said about itself is forgotten"  # its successor tells within a second
     wait_until(lambda: gateway.total("gateway_broker_up") == 1, timeout=SOON, what=told)
     wait_until(lambda: gateway.total("gateway_deliveries_in_flight") == 0, timeout=SOON, what="nothing under way")
 
