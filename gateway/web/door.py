@@ -2,9 +2,10 @@
 
 Providers and proxies keep connections open and use them for hours, so how they were dealt out decides how busy each
 worker is from then on. SO_REUSEPORT deals them by a hash: of 64, one worker of two has 36 or more in two runs of five,
-and whoever is on it waits that much longer. Here the parent binds, every worker waits at the same socket, and whoever
-has fewest open connections takes the next: the shares differ by `SLACK` or so. The parent holds the socket, so nobody
-who is waiting at it is reset when a worker dies, as happens to SO_REUSEPORT's queue of that worker.
+and whoever is on it waits that much longer. Here the parent binds, every worker waits at the same socket, and takes at
+once what it should have of those who wait there, so that all have as many: the shares differ by `SLACK` or so. The
+parent holds the socket, so nobody who waits at it is reset when a worker dies, as whoever is in its own queue is with
+SO_REUSEPORT.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import asyncio
 import mmap
 import os
 import socket
+import struct
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,11 +26,16 @@ log = structlog.get_logger(__name__)
 
 ABSENT = -1
 SLACK = 2
-"""How many connections more than another a worker takes without asking: so many come in at once."""
+"""How many connections more than another a worker takes without asking."""
+MOST = 256
+"""Connections taken in one go, before those that are open get their turn."""
 STEP_BACK_SECS = 0.002
 """How long the others are given to take a connection. One who is stuck keeps nobody waiting for longer."""
 FAILED_SECS = 0.5
 """Until it is tried again after accept(2) failed, mostly for want of file descriptors."""
+
+_UNACKED = struct.Struct("24xI")
+"""`struct tcp_info` as far as `tcpi_unacked` (include/uapi/linux/tcp.h)."""
 
 
 class Shares:
@@ -46,9 +53,12 @@ class Shares:
         """Write it; only the worker itself and, after its end, the parent do."""
         self._numbers[worker] = number
 
-    def fewest(self, besides: int) -> int | None:
-        """Return the smallest number among the other workers; None where there are none."""
-        return min((n for i, n in enumerate(self._numbers) if i != besides and n != ABSENT), default=None)
+    def fair(self, worker: int, waiting: int) -> int:
+        """Return how many connections a worker may have when so many wait, itself being there."""
+        present = [number for i, number in enumerate(self._numbers) if number != ABSENT or i == worker]
+        even = -(-(sum(present) + waiting) // len(present))
+        others = [number for i, number in enumerate(self._numbers) if number != ABSENT and i != worker]
+        return max(even, min(others) + SLACK) if others else present[0] + waiting
 
 
 def shares_file(workers: int) -> int:
@@ -103,11 +113,13 @@ class Door:
             self._shares[self._index] = self.share
 
     def _knock(self) -> None:
-        fewest = self._shares.fewest(self._index)
-        if fewest is not None and self.share >= fewest + SLACK:
+        room = self._shares.fair(self._index, _waiting(self._sock)) - self.share
+        if room <= 0:
             self._step_back(STEP_BACK_SECS)
-        else:
-            self._take()
+            return
+        for _ in range(min(room, MOST)):
+            if not self._take():
+                break
 
     def _step_back(self, secs: float) -> None:
         self._loop.remove_reader(self._sock)
@@ -120,15 +132,16 @@ class Door:
         if self._timer is None:
             self._loop.add_reader(self._sock, self._knock)
 
-    def _take(self) -> None:
+    def _take(self) -> bool:
+        """Take the next connection; returns whether there was one."""
         try:
             connection, _ = self._sock.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return  # somebody else was faster
+            return False  # somebody else was faster
         except OSError as exc:  # whatever it is, it must not be the last time that this worker looks
             log.error("cannot_accept", reason=exc.strerror)  # noqa: TRY400 -- it says all
             self._step_back(FAILED_SECS)
-            return
+            return False
         connection.setblocking(False)  # noqa: FBT003 -- the socket module's own signature
         with suppress(OSError):  # it has left already
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -136,9 +149,24 @@ class Door:
         self._coming.add(task)
         self.tell()
         task.add_done_callback(self._begun)
+        return True
 
     def _begun(self, task: asyncio.Task[object]) -> None:
         self._coming.discard(task)
         self.tell()
         if not task.cancelled() and (exc := task.exception()) is not None:
             log.error("connection_failed", error=type(exc).__name__, exc_info=exc)
+
+
+def _waiting(sock: socket.socket) -> int:
+    """Return how many connections wait at a listening socket; 1 where the system does not tell.
+
+    Linux has it in `tcpi_unacked` (https://man7.org/linux/man-pages/man8/ss.8.html shows it as Recv-Q).
+    """
+    if not hasattr(socket, "TCP_INFO"):
+        return 1
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _UNACKED.size)
+    except OSError:
+        return 1
+    return max(1, _UNACKED.unpack(info)[0]) if len(info) == _UNACKED.size else 1

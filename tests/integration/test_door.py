@@ -101,6 +101,18 @@ async def test_who_comes_later_gets_the_next_ones(sock: socket.socket, shares: S
         late.door.close()
 
 
+@pytest.mark.parametrize(("others", "taken"), [(ABSENT, 200), (0, 100), (60, 130)])
+async def test_who_waits_is_taken_at_once_as_far_as_it_is_this_workers_share(
+    sock: socket.socket, shares: Shares, others: int, taken: int
+) -> None:
+    shares[1] = others
+    async with clients(sock, 200), workers(sock, shares, 1) as (one,):
+        for _ in range(3):  # turns of the loop; one for each connection would keep the last waiting for long
+            await asyncio.sleep(0)
+        assert one.told == taken
+        await until(lambda: one.told == 200)
+
+
 async def test_a_worker_that_is_stuck_keeps_nobody_waiting(sock: socket.socket, shares: Shares) -> None:
     shares[1] = 0  # it has fewest, and never takes one
     async with workers(sock, shares, 1) as (one,), clients(sock, 12):
@@ -110,7 +122,7 @@ async def test_a_worker_that_is_stuck_keeps_nobody_waiting(sock: socket.socket, 
 async def test_who_is_gone_does_not_count(sock: socket.socket, shares: Shares) -> None:
     async with workers(sock, shares, 2) as (one, two):
         two.door.close()
-        assert shares.fewest(0) is None
+        assert shares.fair(0, waiting=12) == 12
         assert two.told == ABSENT
         async with clients(sock, 12):
             await until(lambda: one.told == 12)
