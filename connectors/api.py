@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, runtime_checkable
@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 
 from connectors.audio import Audio, NoAudio
 from connectors.capabilities import Capabilities as Capabilities  # noqa: PLC0414 -- part of this contract
+from connectors.errors import Busy
 from connectors.feeds import NO_FEEDS, Feeds
 from connectors.report import Report, unheard, unhinted, untold
 from connectors.sealing import Seal
@@ -46,6 +47,27 @@ Raises:
     Busy: nothing is promised; the provider must try again.
     MalformedPayload: nothing could be made of the body, and the channel's `on_malformed` is ``reject``.
 """
+
+
+@runtime_checkable
+class QuickSink(Protocol):
+    """A `Sink` that takes an ordinary delivery without a task of its own, which costs more than all the rest of it."""
+
+    def __call__(self, raw: RawEvent) -> Awaitable[Receipt]:
+        """Hand a delivery to the pipeline; see `Sink`."""
+        ...
+
+    def offer(self, raw: RawEvent, ended: Callable[[Receipt | Busy], None]) -> Awaitable[Receipt] | None:
+        """Begin with a delivery.
+
+        Returns:
+            None: the pipeline has it, and will call `ended`, once, with what the sink would return or raise.
+            Else what to await instead: something has to be waited for on the way there, such as the quarantine.
+
+        Raises:
+            Busy, MalformedPayload: as the sink does.
+        """
+        ...
 
 
 class Sent(Struct, frozen=True):
@@ -226,7 +248,7 @@ class Delivery(Struct, frozen=True, kw_only=True):
     path: str
     url: str
     query: dict[str, str]
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     body: bytes
     remote: str | None = None
     connected: Callable[[], bool] = lambda: True
@@ -247,6 +269,18 @@ class HttpConnector(Connector, Protocol):
 
     async def handle(self, delivery: Delivery) -> Reply:
         """Answer one delivery; 2xx only after it is durable. Raises nothing but `CancelledError`."""
+        ...
+
+
+@runtime_checkable
+class QuickConnector(HttpConnector, Protocol):
+    """An `HttpConnector` that answers ordinary deliveries without a task of their own; see `QuickSink`."""
+
+    def begin(self, delivery: Delivery, answer: Callable[[Reply], None]) -> Awaitable[Reply] | None:
+        """Begin with what `handle` does; None: `answer` is called, once, perhaps at once. Else what to await instead.
+
+        Raises nothing.
+        """
         ...
 
 

@@ -22,7 +22,7 @@ from connectors.declarative_options import (
     Verify,
 )
 from connectors.declarative_verify import verifier
-from connectors.errors import Refused, SendError, Unauthorized
+from connectors.errors import Refused, SendError
 from connectors.http import Answer, shorten
 from connectors.registry import connector
 from connectors.secrets import Secret
@@ -156,16 +156,13 @@ class DeclarativeConnector(WebhookConnector[DeclarativeConfig]):
         return self._security
 
     @override
-    async def handle(self, delivery: Delivery) -> Reply:
-        """Answer a handshake, or take a delivery."""
+    def greet(self, delivery: Delivery) -> Reply | None:
+        """Answer a handshake."""
         if self._handshake is not None:
-            try:
-                challenge = self._asked(delivery)
-            except Unauthorized as exc:
-                return self.failure(exc)
+            challenge = self._asked(delivery)
             if challenge is not None:
                 return _echo(challenge, self._handshake.reply)
-        return await super().handle(delivery)
+        return super().greet(delivery)
 
     def _asked(self, delivery: Delivery) -> str | None:
         """Find the challenge of a handshake; raises `Unauthorized` when there is one and its sender is not proved."""

@@ -17,7 +17,7 @@ from typing_extensions import override
 from yarl import URL
 
 from connectors.api import Context, Delivery, Reply, Sink
-from connectors.errors import Busy, SendError, Unauthorized
+from connectors.errors import Busy, SendError
 from connectors.http import Answer
 from connectors.meta_api import refusal
 from connectors.meta_probe import FIRST_SECS, TokenWatch
@@ -115,15 +115,12 @@ class MetaConnector(WebhookConnector[M]):
         return _SIGNED
 
     @override
-    async def handle(self, delivery: Delivery) -> Reply:
-        """Answer a delivery, or the handshake: GET with our token wants ``hub.challenge`` back."""
+    def greet(self, delivery: Delivery) -> Reply | None:
+        """Answer the handshake: GET with our token wants ``hub.challenge`` back."""
         if delivery.method != "GET":
-            return await super().handle(delivery)
+            return super().greet(delivery)
         query = delivery.query
-        try:
-            check_token(query.get("hub.verify_token"), self._verify_token)
-        except Unauthorized as exc:
-            return self.failure(exc)
+        check_token(query.get("hub.verify_token"), self._verify_token)
         challenge = query.get("hub.challenge", "")
         if query.get("hub.mode") != "subscribe" or not 0 < len(challenge) <= CHALLENGE_MAX:
             return _BAD_REQUEST

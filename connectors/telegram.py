@@ -7,6 +7,8 @@ could not deliver for 24 hours.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -15,7 +17,7 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from connectors import http
-from connectors.api import Capabilities, Context, Delivery, Fetched, Reply
+from connectors.api import Capabilities, Context, Delivery, Fetched
 from connectors.errors import Refused, SendError, Unreachable
 from connectors.http import Answer
 from connectors.registry import connector
@@ -116,11 +118,9 @@ class TelegramConnector(WebhookConnector[TelegramConfig]):
         return _TOKEN
 
     @override
-    async def handle(self, delivery: Delivery) -> Reply:
-        reply = await super().handle(delivery)
-        if reply.status == 200 and b'"callback_query"' in delivery.body:
-            self._pressed(delivery.body)
-        return reply
+    def afterwards(self, delivery: Delivery) -> Callable[[], None] | None:
+        body = delivery.body
+        return partial(self._pressed, body) if b'"callback_query"' in body else None
 
     def _pressed(self, body: bytes) -> None:
         try:

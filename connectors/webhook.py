@@ -7,11 +7,21 @@ and `provider_id` as well, so that they can send.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import ClassVar, Generic, Literal, TypeVar
 
-from connectors.api import ChannelConfig, Context, Delivery, Fetched, Reply, Sent, Sink
+from connectors.api import (
+    ChannelConfig,
+    Context,
+    Delivery,
+    Fetched,
+    QuickSink,
+    Receipt,
+    Reply,
+    Sent,
+    Sink,
+)
 from connectors.errors import Busy, SendError, Unauthorized
 from connectors.http import Answer, call, refusal
 from connectors.staging import Staging
@@ -73,6 +83,7 @@ class WebhookConnector(Generic[C]):
         self._channel = context.channel
         self._kind = context.channel.type
         self._sink: Sink | None = None
+        self._quick: QuickSink | None = None
         self._unfinished: dict[str, tuple[str | None, ...]] = {}
         self.staging = Staging(
             context,
@@ -95,40 +106,99 @@ class WebhookConnector(Generic[C]):
     async def run(self, sink: Sink) -> None:
         """Take deliveries until cancelled."""
         self._sink = sink
+        if isinstance(sink, QuickSink) and self._ordinary():
+            self._quick = sink
         try:
             await self.background()
         finally:
-            self._sink = None
+            self._sink = self._quick = None
 
     async def background(self) -> None:
         """Run beside the deliveries until cancelled; waits for ever unless a kind has work to do."""
         await asyncio.Event().wait()
 
+    def greet(self, delivery: Delivery) -> Reply | None:
+        """Answer a request that is no delivery, such as a handshake; None for one that is. Raises `Unauthorized`."""
+        return None if delivery.method == "POST" else NOT_ALLOWED
+
     async def handle(self, delivery: Delivery) -> Reply:
         """Answer one delivery; see `HttpConnector`."""
-        if delivery.method != "POST":
-            return NOT_ALLOWED
-        sink = self._sink
-        if sink is None:
-            return NOT_RUNNING
         try:
-            raw = RawEvent(
-                channel=self._channel,
-                kind=self._kind,
-                body=delivery.body,
-                received_at=datetime.now(UTC),
-                content_type=delivery.headers.get("content-type", "application/json"),
-                security=self.verify(delivery),
-                on_malformed=self.on_malformed,
-            )
-            return await self.deliver(delivery, raw, sink)
+            reply = self.greet(delivery)
+            if reply is not None:
+                return reply
+            sink = self._sink
+            return NOT_RUNNING if sink is None else await self.deliver(delivery, self._authentic(delivery), sink)
         except Exception as exc:  # noqa: BLE001 -- the border to the outside: whatever it is, the provider gets an answer
             return self.failure(exc)
 
+    def begin(self, delivery: Delivery, answer: Callable[[Reply], None]) -> Awaitable[Reply] | None:
+        """Do what `handle` does, without a task where only the pipeline has to be waited for; see `QuickConnector`."""
+        sink = self._quick
+        if sink is None:
+            return self.handle(delivery)
+        try:
+            reply = self.greet(delivery)
+            if reply is None:
+                after = self.afterwards(delivery)
+                waits = sink.offer(self._authentic(delivery), lambda end: answer(self._ended(after, end)))
+                return None if waits is None else self._slowly(after, waits)
+        except Exception as exc:  # noqa: BLE001 -- as in `handle`
+            reply = self.failure(exc)
+        answer(reply)
+        return None
+
+    def _ordinary(self) -> bool:
+        kind = type(self)
+        return kind.handle is WebhookConnector.handle and kind.deliver is WebhookConnector.deliver
+
+    def _authentic(self, delivery: Delivery) -> RawEvent:
+        return RawEvent(
+            channel=self._channel,
+            kind=self._kind,
+            body=delivery.body,
+            received_at=datetime.now(UTC),
+            content_type=delivery.headers.get("content-type", "application/json"),
+            security=self.verify(delivery),
+            on_malformed=self.on_malformed,
+        )
+
     async def deliver(self, delivery: Delivery, raw: RawEvent, sink: Sink) -> Reply:
-        """Hand an authentic delivery over and answer it; what is raised becomes the answer of `failure`."""
+        """Hand an authentic delivery over and answer it; what is raised becomes the answer of `failure`.
+
+        A kind that overrides it takes no delivery without a task.
+        """
+        after = self.afterwards(delivery)
         await sink(raw)
+        if after is not None:
+            after()
         return self.accepted
+
+    async def _slowly(self, after: Callable[[], None] | None, waits: Awaitable[Receipt]) -> Reply:
+        try:
+            await waits
+            if after is not None:
+                after()
+        except Exception as exc:  # noqa: BLE001 -- as in `handle`
+            return self.failure(exc)
+        return self.accepted
+
+    def _ended(self, after: Callable[[], None] | None, end: Receipt | Busy) -> Reply:
+        if isinstance(end, Busy):
+            return self.failure(end)
+        if after is not None:
+            try:
+                after()
+            except Exception as exc:  # noqa: BLE001 -- as in `handle`
+                return self.failure(exc)
+        return self.accepted
+
+    def afterwards(self, delivery: Delivery) -> Callable[[], None] | None:
+        """Say what is to be done once a delivery is durable, before it is answered; mostly nothing.
+
+        It should hold little: it waits as long as the delivery does, which itself is let go of before.
+        """
+        return None
 
     def failure(self, exc: Exception) -> Reply:
         """Choose the answer to a delivery that was not accepted; nothing of the reason is shown outside."""

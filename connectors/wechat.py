@@ -121,16 +121,13 @@ class WechatConnector(PassiveConnector[WechatConfig]):
             raise MalformedPayload(str(exc)) from None
 
     @override
-    async def handle(self, delivery: Delivery) -> Reply:
-        """Answer a delivery, or the handshake: GET, signed like a plain delivery, wants `echostr` back."""
+    def greet(self, delivery: Delivery) -> Reply | None:
+        """Answer the handshake: GET, signed like a plain delivery, wants `echostr` back."""
         if delivery.method != "GET":
-            return await super().handle(delivery)
+            return super().greet(delivery)
         query = delivery.query
-        try:
-            self._check_time(query)
-            check_signature(query.get("signature"), self._token, query["timestamp"], query.get("nonce", ""))
-        except Unauthorized as exc:
-            return self.failure(exc)
+        self._check_time(query)
+        check_signature(query.get("signature"), self._token, query["timestamp"], query.get("nonce", ""))
         return Reply(body=query.get("echostr", "").encode())
 
     @override

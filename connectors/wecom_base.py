@@ -7,7 +7,6 @@ from typing import ClassVar, TypeVar
 from typing_extensions import override
 
 from connectors.api import Delivery, Reply
-from connectors.errors import Unauthorized
 from connectors.http import Answer, decoded
 from connectors.webhook import WebhookConfig, WebhookConnector
 from connectors.wecom_api import CODES, SentMessage
@@ -34,14 +33,9 @@ class WecomBase(WebhookConnector[C]):
         return self._callback.verify(delivery)
 
     @override
-    async def handle(self, delivery: Delivery) -> Reply:
-        """Answer a delivery, or the handshake (GET)."""
-        if delivery.method != "GET":
-            return await super().handle(delivery)
-        try:
-            return self._callback.handshake(delivery)
-        except Unauthorized as exc:
-            return self.failure(exc)
+    def greet(self, delivery: Delivery) -> Reply | None:
+        """Answer the handshake (GET)."""
+        return self._callback.handshake(delivery) if delivery.method == "GET" else super().greet(delivery)
 
     @override
     def provider_id(self, answer: Answer) -> str | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 from msgspec.structs import replace
@@ -18,7 +20,7 @@ from gateway.pipeline import Pipeline
 from gateway.quarantine import Quarantine
 from gateway.speech_jobs import SpeechJobs
 from gateway.telemetry import Meters
-from gateway.tickets import Patience, Ticket, Verdict
+from gateway.tickets import Patience, Ticket, Verdict, Waiter
 from normalizer import build, ids
 from normalizer.codecs.api import Codec
 from normalizer.errors import MalformedPayload
@@ -79,13 +81,53 @@ class Intake:
         """See `connectors.api.Sink`."""
         if marked(raw.body) and await self._doctors(raw):
             return Receipt.IGNORED
-        gate, started = self._gate, self._loop.time()
+        started = self._enter()
+        return await self._within(self._accept(raw, started), started)
+
+    def offer(self, raw: RawEvent, ended: Callable[[Receipt | Busy], None]) -> Awaitable[Receipt] | None:
+        """See `connectors.api.QuickSink`."""
+        if marked(raw.body):
+            return self(raw)
+        started = self._enter()
+        try:
+            items = list(self._codec.decode(raw))
+            events = self._ordinary(items)
+        except MalformedPayload as exc:
+            return self._within(self._malformed(raw, exc), started)
+        except Exception:
+            self._leave(started)
+            raise
+        if events is None:
+            return self._within(self._deliver(items, raw, started), started)
+        waiter = self._patience.begin(len(events), started, partial(self._ended, started, ended), noted=raw.noted)
+        self._pipeline.submit([Ticket(event, self.meters, waiter, self._keep) for event in events])
+        return None
+
+    def _ended(self, started: float, ended: Callable[[Receipt | Busy], None], waiter: Waiter) -> None:
+        self._patience.end(waiter)
+        self._leave(started)
+        if not waiter.safe:
+            self.meters.refused("busy")
+            ended(Busy())
+        else:
+            ended(Receipt.ACCEPTED if waiter.fresh else Receipt.DUPLICATE)
+
+    def _enter(self) -> float:
+        """Begin with a delivery; returns loop time. Raises `Busy`."""
+        gate = self._gate
         if gate.taken >= gate.limit or not gate.open:
             self.meters.refused("busy")
             raise Busy(1.0)
         gate.taken += 1
+        return self._loop.time()
+
+    def _leave(self, started: float) -> None:
+        self._gate.taken -= 1
+        self.meters.accept.observe(self._loop.time() - started)
+
+    async def _within(self, work: Awaitable[Receipt], started: float) -> Receipt:
         try:
-            return await self._accept(raw, started)
+            return await work
         except Busy:
             self.meters.refused("busy")
             raise
@@ -93,8 +135,16 @@ class Intake:
             self.meters.refused("malformed_payload")
             raise
         finally:
-            gate.taken -= 1
-            self.meters.accept.observe(self._loop.time() - started)
+            self._leave(started)
+
+    def _ordinary(self, items: list[Decoded]) -> list[Event] | None:
+        """Return the events of a delivery that is nothing but events, for which nothing else has to be done."""
+        if not items or self._config.keep_raw or concerned(items):
+            return None
+        events = [item for item in items if type(item) is Event]
+        if len(events) < len(items) or any(map(_unsupported, events)) or self._errands.of(events):
+            return None
+        return events
 
     async def _doctors(self, raw: RawEvent) -> bool:
         """Drop what the doctor delivered to try the way in."""
@@ -143,11 +193,14 @@ class Intake:
         try:
             items = list(self._codec.decode(raw))
         except MalformedPayload as exc:
-            if raw.on_malformed == "reject":
-                raise
-            await self._keep_bad(raw, raw.body, str(exc), item=raw.item)
-            return Receipt.QUARANTINED
+            return await self._malformed(raw, exc)
         return await self._deliver(items, raw, started)
+
+    async def _malformed(self, raw: RawEvent, why: MalformedPayload) -> Receipt:
+        if raw.on_malformed == "reject":
+            raise why
+        await self._keep_bad(raw, raw.body, str(why), item=raw.item)
+        return Receipt.QUARANTINED
 
     async def _deliver(self, items: list[Decoded], raw: RawEvent, started: float) -> Receipt:
         """Bring every item to where it is safe; the good ones first, so that nothing keeps them back."""
@@ -159,8 +212,8 @@ class Intake:
         if self._config.keep_raw or any(map(_unsupported, events)):
             events = await self._with_raw(events, raw)
         errands = self._errands.of(events)
-        waiter = self._patience.begin(len(events), started)
-        waiter.noted = raw.noted
+        future: asyncio.Future[None] = self._loop.create_future()
+        waiter = self._patience.begin(len(events), started, partial(_resolve, future), noted=raw.noted)
         try:
             tickets = [Ticket(event, self.meters, waiter, self._keep) for event in events]
             early = [ticket for ticket in tickets if not ticket.event.after]
@@ -171,9 +224,10 @@ class Intake:
                 await self._set_aside(raw, items)
             if len(early) < len(tickets):
                 await self._submit_late([ticket for ticket in tickets if ticket.event.after])
-            await waiter.future
+            await future
         finally:
             self._patience.end(waiter)
+            future.cancel()
         if errands:
             self._errands.start(errands)
         return Receipt.ACCEPTED if waiter.fresh else Receipt.DUPLICATE
@@ -237,6 +291,15 @@ class Intake:
                 at=raw.received_at,
             )
         )
+
+
+def _resolve(future: asyncio.Future[None], waiter: Waiter) -> None:
+    if future.done():  # whoever waited was cancelled
+        return
+    if waiter.safe:
+        future.set_result(None)
+    else:
+        future.set_exception(Busy())
 
 
 def _unsupported(event: Event) -> bool:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from enum import Enum
 
-from connectors.errors import Busy
 from gateway.broker.api import Outcome, Publication
 from gateway.telemetry import Meters
 from normalizer.raw import Event
@@ -44,37 +43,42 @@ class Stage(Enum):
 
 
 class Waiter:
-    """One delivery: done when the last of its items is settled."""
+    """One delivery: done when the last of its items is settled.
 
-    __slots__ = ("deadline", "fresh", "future", "left", "noted")
+    Attributes:
+        deadline: loop time.
+        fresh: one of its items was new.
+        left: items that are not settled.
+        noted: see `Ticket.noted`.
+        open: somebody still waits for it.
+        safe: each of its items is; until then, or for ever, the provider has to try again.
+    """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, items: int, deadline: float) -> None:
-        """Wait for `items` tickets, until `deadline` (loop time) if a `Patience` has it."""
-        self.noted = False  # see `Ticket.noted`
-        self.future: asyncio.Future[None] = loop.create_future()
-        self.left, self.fresh, self.deadline = items, False, deadline
+    __slots__ = ("_told", "deadline", "fresh", "left", "noted", "open", "safe")
+
+    def __init__(self, items: int, deadline: float, told: Callable[[Waiter], None], *, noted: bool = False) -> None:
+        """Wait for `items` tickets, until `deadline` if a `Patience` has it; then call `told`, once."""
+        self.left, self.deadline, self._told, self.noted = items, deadline, told, noted
+        self.open, self.fresh, self.safe = True, False, False
 
     def settle(self, verdict: Verdict) -> None:
         """Take the verdict of one item."""
-        if self.future.done():
+        if not self.open:
             return
         if verdict is Verdict.REFUSED:
-            self.future.set_exception(Busy())
+            self.expire()
             return
         self.fresh = self.fresh or verdict is not Verdict.DUPLICATE
         self.left -= 1
         if not self.left:
-            self.future.set_result(None)
-
-    @property
-    def open(self) -> bool:
-        """Whether somebody still waits for it."""
-        return not self.future.done()
+            self.open, self.safe = False, True
+            self._told(self)
 
     def expire(self) -> None:
         """Stop waiting: the provider shall try again."""
-        if not self.future.done():
-            self.future.set_exception(Busy())
+        if self.open:
+            self.open = False
+            self._told(self)
 
 
 class Patience:
@@ -86,9 +90,9 @@ class Patience:
         self._waiting: dict[Waiter, None] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, items: int, started: float) -> Waiter:
+    def begin(self, items: int, started: float, told: Callable[[Waiter], None], *, noted: bool) -> Waiter:
         """Let a delivery of so many items wait, that came at `started` (loop time)."""
-        waiter = Waiter(self._loop, items, started + self._secs)
+        waiter = Waiter(items, started + self._secs, told, noted=noted)
         self._waiting[waiter] = None
         if self._timer is None:
             self._timer = self._loop.call_at(waiter.deadline, self._look)
@@ -96,13 +100,13 @@ class Patience:
 
     def end(self, waiter: Waiter) -> None:
         """Forget it; nobody waits any more."""
+        waiter.open = False
         self._waiting.pop(waiter, None)
-        waiter.future.cancel()
 
     def _look(self) -> None:
         self._timer, now = None, self._loop.time()
         for waiter in [waiter for waiter in self._waiting if waiter.deadline <= now]:
-            del self._waiting[waiter]
+            self._waiting.pop(waiter, None)
             waiter.expire()
         if self._waiting:
             first = min(waiter.deadline for waiter in self._waiting)

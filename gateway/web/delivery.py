@@ -2,19 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_request import BaseRequest
-from yarl import URL
+from multidict import CIMultiDictProxy
+from typing_extensions import override
 
 from connectors.addresses import Networks, client_address
 from connectors.api import Delivery
 
+T = TypeVar("T")
+
+
+class Headers(Mapping[str, str]):
+    """The header fields of a request, names in lower case; looked up when asked for, as few are.
+
+    One that came in several lines has them joined by commas (RFC 9110 §5.3).
+    """
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: CIMultiDictProxy[str]) -> None:
+        """Read `fields`."""
+        self._fields = fields
+
+    @override
+    def __getitem__(self, name: str) -> str:
+        return ", ".join(self._fields.getall(name))
+
+    @override
+    def get(self, name: str, default: T | None = None) -> Any:
+        found = self._fields.getall(name, None)
+        if found is None:
+            return default
+        return found[0] if len(found) == 1 else ", ".join(found)
+
+    @override
+    def __contains__(self, name: object) -> bool:
+        return name in self._fields
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(name.lower() for name in self._fields))
+
+    @override
+    def __len__(self) -> int:
+        return len(dict.fromkeys(self))
+
 
 def delivery(
     head: BaseRequest | RawRequestMessage,
-    url: URL,
+    url: str,
+    query: dict[str, str],
     remote: str | None,
     rest: str,
     body: bytes,
@@ -27,6 +68,7 @@ def delivery(
     Args:
         head: its method and headers.
         url: as the client asked for it.
+        query: of the URL, decoded.
         remote: the peer; where it is one of the `trusted` proxies, whom that names.
         rest: of the path, for the connector.
         body: all of it.
@@ -39,21 +81,10 @@ def delivery(
     return Delivery(
         method=head.method,
         path=rest,
-        url=str(url),
-        query=dict(url.query) if url.raw_query_string else {},
-        headers=plain(headers),
+        url=url,
+        query=query,
+        headers=Headers(headers),
         body=body,
         remote=remote,
         connected=connected,
     )
-
-
-def plain(headers: Mapping[str, str]) -> dict[str, str]:
-    """Lower the names; a header that came in several lines is one with commas (RFC 9110 §5.3)."""
-    found = {name.lower(): value for name, value in headers.items()}
-    if len(found) < len(headers):
-        found = {}
-        for name, value in headers.items():
-            key = name.lower()
-            found[key] = f"{found[key]}, {value}" if key in found else value
-    return found

@@ -3,7 +3,7 @@
 aiohttp wakes the connection's task for each request, which makes a request object, a writer, another task and a
 response: a third of all the CPU a delivery costs. Nearly every delivery needs none of it: a whole POST with a small
 body on a connection that stays open, answered with a constant "200". Such a one is taken out of the parser's hands
-here (`Tap`) and answered by one task.
+here (`Tap`) and answered without a task, or, where something has to be waited for on its way to the pipeline, by one.
 
 Everything else (a body that is still coming in, a refusal, another method, HTTP/1.0, pipelined requests …) goes on to
 aiohttp as if nobody had looked; so do headers that do not end and whatever is no HTTP. An answer that is no constant
@@ -25,16 +25,20 @@ from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.http_writer import StreamWriter
-from aiohttp.streams import StreamReader
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_request import BaseRequest
+from multidict import CIMultiDict, CIMultiDictProxy
 from typing_extensions import override
+from yarl import URL
 
 from connectors.api import Reply
 from gateway.web.quick import constant
 
 log = structlog.get_logger(__name__)
 
-Take: TypeAlias = "Callable[[web.RequestHandler, RawRequestMessage, bytes], Awaitable[Reply] | None]"
+Work: TypeAlias = "Callable[[Callable[[Reply], None]], Awaitable[Reply] | None]"
+"""Begins with a delivery: calls what it is given with the answer, or returns what to await for it. Raises nothing."""
+Take: TypeAlias = "Callable[[web.RequestHandler, RawRequestMessage, bytes], Work | None]"
 """Says who answers a delivery, or None where it is not for the short way."""
 Respond = Callable[[BaseRequest, Reply], web.StreamResponse]
 Parsed: TypeAlias = "tuple[list[tuple[RawRequestMessage, StreamReader]], bool, bytes]"
@@ -46,6 +50,20 @@ PARTS = frozenset({
 })  # fmt: skip
 SMALL = 65_536
 """Bytes of a body that take the short way."""
+_HEAD = RawRequestMessage(
+    method="POST",
+    path="/",
+    version=HttpVersion11,
+    headers=CIMultiDictProxy(CIMultiDict()),
+    raw_headers=(),
+    should_close=False,
+    compression=None,
+    upgrade=False,
+    chunked=False,
+    url=URL("/"),
+)
+"""What aiohttp must know of a plain delivery to write its answer; its own head is not kept while it waits."""
+FAILED = Reply(status=500, body=b"internal error")
 
 
 @cache
@@ -98,34 +116,39 @@ class ShortWay(web.RequestHandler):
     """A connection that answers plain deliveries itself.
 
     Attributes:
+        busy: a delivery is being answered.
         theirs: aiohttp is at a request.
     """
 
-    __slots__ = ("_answering", "_ending", "_late", "_respond", "_take", "theirs")
+    __slots__ = ("_ending", "_idle", "_late", "_respond", "_take", "_task", "busy", "theirs")
 
     def __init__(
-        self, manager: web.Server, *, take: Take, respond: Respond, ending: Callable[[], bool], **options: Any
+        self,
+        manager: web.Server,
+        *,
+        take: Take,
+        respond: Respond,
+        ending: Callable[[], bool],
+        idle: dict[asyncio.Protocol, None],
+        **options: Any,
     ) -> None:
         """Ask `take` for each plain delivery.
 
-        `respond` renders answers that are no constants; `ending` tells that a connection ends with its next answer.
+        `respond` renders answers that are no constants; `ending` tells that a connection ends with its next answer;
+        `idle` has the connections that are at nothing.
         """
         super().__init__(manager, **options)
-        self._take, self._respond, self._ending = take, respond, ending
-        self._answering: asyncio.Task[None] | None = None
+        self._take, self._respond, self._ending, self._idle = take, respond, ending, idle
+        self._task: asyncio.Task[None] | None = None
+        self.busy = False
         self._late: list[tuple[RawRequestMessage, StreamReader]] = []
         self.theirs = False
         if possible():
             self._parser: Any = Tap(self._parser, self)
 
-    @property
-    def busy(self) -> bool:
-        """Whether a delivery is being answered."""
-        return self._answering is not None
-
     def offer(self, messages: list[tuple[RawRequestMessage, StreamReader]], *, upgraded: bool) -> bool:
         """Take what was parsed, or leave it to aiohttp."""
-        if self._answering is not None:
+        if self.busy:
             self._late += messages
             if not self._buffer_paused:
                 self._pause_reading_for_buffer()
@@ -133,39 +156,59 @@ class ShortWay(web.RequestHandler):
         if upgraded or len(messages) > 1 or self.theirs or self._messages or self._reading_paused:
             return False
         message, payload = messages[0]
-        answer = None if self._close or not _plain(message, payload) else self._take(self, message, _body(payload))
-        if answer is None:
+        work = None if self._close or not _plain(message, payload) else self._take(self, message, _body(payload))
+        if work is None:
             return False
         self._parser.taken()
-        self._request_in_progress = True
-        self._answering = self._loop.create_task(self._answer(message, payload, answer))
+        self._request_in_progress = self.busy = True
+        self._idle.pop(self, None)
+        waits = work(self._answer)
+        if waits is not None:
+            self._task = self._loop.create_task(self._wait(waits))
         return True
 
-    async def _answer(self, message: RawRequestMessage, payload: StreamReader, answer: Awaitable[Reply]) -> None:
+    async def _wait(self, answer: Awaitable[Reply]) -> None:
         try:
             reply = await answer
-            transport = self.transport
-            if transport is not None:
-                fast = None if self._close or self._ending() else constant(reply, transport)
-                if fast is not None:
-                    transport.write(fast)
-                else:
-                    await self._formally(message, payload, lambda request: self._respond(request, reply))
+        except asyncio.CancelledError:
+            self._answered()
+            raise
         except Exception:
             log.exception("request_failed")
-            await self._formally(message, payload, lambda _: web.Response(status=500, text="internal error"))
+            reply = FAILED
+        self._answer(reply)
+
+    def _answer(self, reply: Reply) -> None:
+        """Write the answer to the delivery under way; raises nothing, its caller has other things to do."""
+        transport = self.transport
+        try:
+            if transport is not None:
+                fast = None if self._close or self._ending() else constant(reply, transport)
+                if fast is None:
+                    self._task = self._loop.create_task(self._formally(reply))
+                    return
+                transport.write(fast)
+        except Exception:
+            log.exception("request_failed")
+            self.force_close()
+        self._answered()
+
+    async def _formally(self, reply: Reply) -> None:
+        """Let aiohttp write an answer."""
+        try:
+            await self._respond_to(reply)
+        except Exception:
+            log.exception("request_failed")
+            self.force_close()
         finally:
             self._answered()
 
-    async def _formally(
-        self, message: RawRequestMessage, payload: StreamReader, respond: Callable[[BaseRequest], web.StreamResponse]
-    ) -> None:
-        """Let aiohttp write an answer."""
+    async def _respond_to(self, reply: Reply) -> None:
         task, factory = asyncio.current_task(), self._request_factory
         if self.transport is None or task is None or factory is None:
             return
-        request = factory(message, payload, self, StreamWriter(self, self._loop), task)
-        response = respond(request)
+        request = factory(_HEAD, EMPTY_PAYLOAD, self, StreamWriter(self, self._loop), task)
+        response = self._respond(request, reply)
         if self._ending():
             response.force_close()
         _, gone = await self.finish_response(request, response, None)
@@ -174,8 +217,10 @@ class ShortWay(web.RequestHandler):
             self.force_close()
 
     def _answered(self) -> None:
-        self._answering = None
-        self._request_in_progress = False
+        self._request_in_progress = self.busy = False
+        self._task = None
+        if self.transport is not None:
+            self._idle[self] = None
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if self._handler_waiter is not None and not self._handler_waiter.done():
             self._handler_waiter.set_result(None)
@@ -202,7 +247,7 @@ class ShortWay(web.RequestHandler):
     @override
     def _process_keepalive(self) -> None:
         """Close the connection when it has been idle for long; while a delivery is answered, it is not."""
-        if self._answering is not None:
+        if self.busy:
             self._keepalive_handle = self._loop.call_later(self._keepalive_timeout, self._process_keepalive)
         else:
             super()._process_keepalive()

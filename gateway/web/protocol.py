@@ -99,7 +99,9 @@ class Connections(web.Server):
             del self.idle[longest]
             if isinstance(longest, web.RequestHandler):
                 longest.force_close()
-        return Connection(self, ending=lambda: self.ending, loop=asyncio.get_running_loop(), **self._options)
+        return Connection(
+            self, ending=lambda: self.ending, idle=self.idle, loop=asyncio.get_running_loop(), **self._options
+        )
 
     @override
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -20,11 +21,12 @@ from aiohttp.web_request import BaseRequest
 from msgspec.structs import replace
 
 from connectors.addresses import parse_networks
-from connectors.api import Delivery, HttpConnector, Reply
+from connectors.api import Delivery, HttpConnector, QuickConnector, Reply
 from connectors.pages import PageConnector
 from gateway.settings.model import HttpSection
 from gateway.web.address import BACKLOG, bind
 from gateway.web.delivery import delivery
+from gateway.web.direct import Work
 from gateway.web.door import Door, Shared
 from gateway.web.protocol import Connections, hide_versions
 from gateway.web.quick import Quick, quick
@@ -47,11 +49,15 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Endpoint:
     """What stands behind ``/c/<channel>`` at this moment."""
 
-    __slots__ = ("connector", "max_bytes")
+    __slots__ = ("begin", "connector", "max_bytes")
 
     def __init__(self, connector: HttpConnector, max_bytes: int) -> None:
         """Take the connector and the size limit of its deliveries."""
         self.connector, self.max_bytes = connector, max_bytes
+        self.begin: Callable[[Delivery, Callable[[Reply], None]], Awaitable[Reply] | None]
+        self.begin = (
+            connector.begin if isinstance(connector, QuickConnector) else lambda told, _: connector.handle(told)
+        )
 
 
 class RefusedRequest(Exception):
@@ -134,11 +140,12 @@ class PublicServer:
             self._server.pre_shutdown()
             await self._server.shutdown(timeout)
 
-    def _take(self, connection: web.RequestHandler, message: RawRequestMessage, body: bytes) -> Awaitable[Reply] | None:
-        """Have a plain delivery answered; see `gateway.web.direct`."""
-        path = message.url.raw_path
-        if self._ending or not path.startswith(PREFIX):
+    def _take(self, connection: web.RequestHandler, message: RawRequestMessage, body: bytes) -> Work | None:
+        """Say who answers a plain delivery; see `gateway.web.direct`."""
+        target = message.path
+        if self._ending or not target.startswith(PREFIX):
             return None
+        path, query, _ = target.partition("?")
         channel, _, rest = path[len(PREFIX) :].partition("/")
         endpoint = self._endpoints.get(channel)
         if endpoint is None or len(body) > endpoint.max_bytes:
@@ -146,23 +153,15 @@ class PublicServer:
         peer = connection.peername
         told = delivery(
             message,
-            message.url,
+            target,
+            dict(message.url.query) if query else {},
             str(peer[0]) if isinstance(peer, tuple) else peer,
             rest,
             body,
             trusted=self._trusted,
             connected=lambda: connection.transport is not None,
         )
-        return self._busily(connection, endpoint.connector.handle(told))
-
-    async def _busily(self, connection: web.RequestHandler, answer: Awaitable[Reply]) -> Reply:
-        idle = self._server.idle
-        idle.pop(connection, None)
-        try:
-            return await answer
-        finally:
-            if connection.transport is not None:
-                idle[connection] = None
+        return partial(endpoint.begin, told)
 
     async def _handle(self, request: BaseRequest) -> web.StreamResponse:
         protocol, idle = request.protocol, self._server.idle
@@ -227,7 +226,8 @@ class PublicServer:
     def _delivery(self, request: BaseRequest, rest: str, body: bytes) -> Delivery:
         return delivery(
             request,
-            request.rel_url,
+            str(request.rel_url),
+            dict(request.query),
             request.remote,
             rest,
             body,
