@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
@@ -13,10 +12,12 @@ from structlog.typing import FilteringBoundLogger
 
 from connectors.audio import Audio, NoAudio
 from connectors.capabilities import Capabilities as Capabilities  # noqa: PLC0414 -- part of this contract
-from connectors.errors import Busy
 from connectors.feeds import NO_FEEDS, Feeds
 from connectors.report import Report, unheard, unhinted, untold
 from connectors.sealing import Seal
+from connectors.sinks import QuickSink as QuickSink  # noqa: PLC0414 -- part of this contract, as the next two
+from connectors.sinks import Receipt as Receipt  # noqa: PLC0414
+from connectors.sinks import Sink as Sink  # noqa: PLC0414
 from connectors.speech import Deaf, Speech
 from connectors.stores import Blobs as Blobs  # noqa: PLC0414 -- part of this contract, as the next two
 from connectors.stores import LinkMaker as LinkMaker  # noqa: PLC0414
@@ -26,48 +27,7 @@ from normalizer.codecs.api import Codec
 from normalizer.methods import Params
 from normalizer.model import ChannelRef
 from normalizer.parts import Media
-from normalizer.raw import Event, Outbound, RawEvent
-
-
-class Receipt(Enum):
-    """How a delivery ended; given only once everything in it is durable."""
-
-    ACCEPTED = "accepted"
-    DUPLICATE = "duplicate"
-    IGNORED = "ignored"
-    QUARANTINED = "quarantined"
-
-
-Sink = Callable[[RawEvent], Awaitable[Receipt]]
-"""Hands a delivery to the pipeline.
-
-Returns once every item in it is durable (broker confirm, or fsync on local disk).
-
-Raises:
-    Busy: nothing is promised; the provider must try again.
-    MalformedPayload: nothing could be made of the body, and the channel's `on_malformed` is ``reject``.
-"""
-
-
-@runtime_checkable
-class QuickSink(Protocol):
-    """A `Sink` that takes an ordinary delivery without a task of its own, which costs more than all the rest of it."""
-
-    def __call__(self, raw: RawEvent) -> Awaitable[Receipt]:
-        """Hand a delivery to the pipeline; see `Sink`."""
-        ...
-
-    def offer(self, raw: RawEvent, ended: Callable[[Receipt | Busy], None]) -> Awaitable[Receipt] | None:
-        """Begin with a delivery.
-
-        Returns:
-            None: the pipeline has it, and will call `ended`, once, with what the sink would return or raise.
-            Else what to await instead: something has to be waited for on the way there, such as the quarantine.
-
-        Raises:
-            Busy, MalformedPayload: as the sink does.
-        """
-        ...
+from normalizer.raw import Event, Outbound
 
 
 class Sent(Struct, frozen=True):

@@ -25,19 +25,14 @@ from connectors.api import (
 from connectors.errors import Busy, SendError, Unauthorized
 from connectors.http import Answer, call, refusal
 from connectors.staging import Staging
+from connectors.webhook_answers import ACCEPTED, FAILED, NOT_ALLOWED, NOT_RUNNING, answer_to
 from normalizer.codecs.api import Codec
-from normalizer.errors import MalformedPayload
 from normalizer.model import Security
 from normalizer.parts import AnyPart, Media, MediaPart
 from normalizer.raw import Outbound, RawEvent, Wire
 
 UNFINISHED_MAX = 1024
 """Messages of several requests, broken off half-way, whose progress is remembered for the next try."""
-
-ACCEPTED = Reply()
-NOT_ALLOWED = Reply(status=405, body=b"method_not_allowed", headers={"Allow": "POST"})
-NOT_RUNNING = Reply(status=503, body=b"busy", headers={"Retry-After": "1"})
-FAILED = Reply(status=500, body=b"internal")
 
 
 class WebhookConfig(ChannelConfig, frozen=True, kw_only=True):
@@ -106,8 +101,9 @@ class WebhookConnector(Generic[C]):
     async def run(self, sink: Sink) -> None:
         """Take deliveries until cancelled."""
         self._sink = sink
-        if isinstance(sink, QuickSink) and self._ordinary():
-            self._quick = sink
+        kind = type(self)
+        if kind.handle is WebhookConnector.handle and kind.deliver is WebhookConnector.deliver:
+            self._quick = sink if isinstance(sink, QuickSink) else None
         try:
             await self.background()
         finally:
@@ -147,10 +143,6 @@ class WebhookConnector(Generic[C]):
             reply = self.failure(exc)
         answer(reply)
         return None
-
-    def _ordinary(self) -> bool:
-        kind = type(self)
-        return kind.handle is WebhookConnector.handle and kind.deliver is WebhookConnector.deliver
 
     def _authentic(self, delivery: Delivery) -> RawEvent:
         return RawEvent(
@@ -202,17 +194,12 @@ class WebhookConnector(Generic[C]):
 
     def failure(self, exc: Exception) -> Reply:
         """Choose the answer to a delivery that was not accepted; nothing of the reason is shown outside."""
-        match exc:
-            case Unauthorized(status=status, code=code):
-                self.context.refused(code)
-                return Reply(status=status, body=code.encode())
-            case MalformedPayload(code=code):
-                return Reply(status=400, body=code.encode())
-            case Busy(retry_after=seconds):
-                return Reply(status=503, body=b"busy", headers={"Retry-After": str(max(1, round(seconds)))})
-            case _:
-                self.context.log.error("delivery_failed", error=type(exc).__name__, exc_info=exc)
-                return FAILED
+        if isinstance(exc, Unauthorized):
+            self.context.refused(exc.code)
+        reply = answer_to(exc)
+        if reply is FAILED:
+            self.context.log.error("delivery_failed", error=type(exc).__name__, exc_info=exc)
+        return reply
 
     async def send(self, message: Outbound) -> Sent:
         """Perform what the codec renders, in order; a second try goes on where the first was broken off.

@@ -26,7 +26,7 @@ from gateway.broker.api import Broker
 from gateway.broker.connect import make_broker
 from gateway.drain import Drain
 from gateway.feeds import make_feeds
-from gateway.intake import Gate
+from gateway.gate import Gate
 from gateway.journal import Journal
 from gateway.media_jobs import MediaJobs
 from gateway.mediafetch import StoredHook, nobody

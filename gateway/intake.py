@@ -14,6 +14,7 @@ from connectors.errors import Busy, StateUnavailable
 from gateway import telemetry
 from gateway.doctor.marks import Marks, marked
 from gateway.errands import Errands
+from gateway.gate import Gate
 from gateway.media_jobs import MediaJobs
 from gateway.order import Precedence, Statuses, concerned
 from gateway.pipeline import Pipeline
@@ -31,16 +32,6 @@ from normalizer.raw import BadItem, Decoded, Event, Ignored, RawEvent
 log = structlog.get_logger(__name__)
 
 PUBLISH_SECS = 30.0
-
-
-class Gate:
-    """How many deliveries may be in the pipeline of this process at once; beyond it they are refused."""
-
-    __slots__ = ("limit", "open", "taken")
-
-    def __init__(self, limit: int) -> None:
-        """Allow `limit` at a time."""
-        self.limit, self.taken, self.open = limit, 0, True
 
 
 class Intake:

@@ -20,7 +20,8 @@ from gateway.blobs import BlobStore
 from gateway.broker.api import Broker, QueueSpec
 from gateway.broker.connect import make_broker
 from gateway.drain import Drain
-from gateway.intake import Gate, Intake
+from gateway.gate import Gate
+from gateway.intake import Intake
 from gateway.journal import Journal
 from gateway.order import Precedence, Statuses
 from gateway.pipeline import Pipeline

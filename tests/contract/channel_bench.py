@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import io
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ import pytest
 import structlog
 
 from connectors import registry
-from connectors.api import ChannelConfig, Connector, Delivery, HttpConnector, Receipt, Reply
+from connectors.api import ChannelConfig, Connector, Delivery, HttpConnector, QuickConnector, Receipt, Reply
+from connectors.errors import Busy
 from dedup.api import Deduplicator
 from dedup.embedded import EmbeddedDeduplicator
 from gateway.blobs import BlobStore
@@ -86,7 +87,7 @@ class Bench:
         return simulators.simulator_of(kind)(options, url=f"{PUBLIC_URL}/c/{channel_of(kind)}", extra=extra)
 
     async def handle(self, kind: str, connector: HttpConnector, request: Request) -> Reply:
-        reply = await connector.handle(as_delivery(channel_of(kind), request))
+        reply = await answered(connector, as_delivery(channel_of(kind), request))
         self.told += [reply.status, reply.body, reply.headers]
         return reply
 
@@ -164,17 +165,38 @@ async def dry_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
 @asynccontextmanager
 async def running(connector: Connector, error: Exception | None = None) -> AsyncIterator[list[RawEvent]]:
     """Run a connector with a sink that keeps what it is given, or fails with `error`."""
-    taken: list[RawEvent] = []
-
-    async def sink(raw: RawEvent) -> Receipt:
-        if error is not None:
-            raise error
-        taken.append(raw)
-        return Receipt.ACCEPTED
-
+    sink = Keeper(error)
     async with AsyncExitStack() as stack:
         group = await stack.enter_async_context(asyncio.TaskGroup())
         task = group.create_task(connector.run(sink))
         await asyncio.sleep(0.01)
-        yield taken
+        yield sink.taken
         task.cancel()
+
+
+class Keeper:
+    """A sink that keeps what it is given, or fails."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.taken, self.error = list[RawEvent](), error
+
+    async def __call__(self, raw: RawEvent) -> Receipt:
+        if self.error is not None:
+            raise self.error
+        self.taken.append(raw)
+        return Receipt.ACCEPTED
+
+    def offer(self, raw: RawEvent, ended: Callable[[Receipt | Busy], None]) -> Awaitable[Receipt] | None:
+        if self.error is not None:
+            raise self.error
+        self.taken.append(raw)
+        asyncio.get_running_loop().call_soon(ended, Receipt.ACCEPTED)
+        return None
+
+
+async def answered(connector: HttpConnector, delivery: Delivery) -> Reply:
+    """Deliver as the public port does: without a task, where the kind can do without."""
+    if not isinstance(connector, QuickConnector):
+        return await connector.handle(delivery)
+    reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+    return await (connector.begin(delivery, reply.set_result) or reply)

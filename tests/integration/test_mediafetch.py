@@ -21,7 +21,8 @@ from connectors.secrets import Secret
 from connectors.telegram import TelegramConfig, TelegramConnector
 from gateway import telemetry
 from gateway.blobs import BlobStore
-from gateway.intake import Gate, Intake
+from gateway.gate import Gate
+from gateway.intake import Intake
 from gateway.limits import Backoff
 from gateway.media_jobs import Job, MediaJobs
 from gateway.mediafetch import MediaFetcher, Source

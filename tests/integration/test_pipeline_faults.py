@@ -24,7 +24,8 @@ from dedup.embedded import EmbeddedDeduplicator
 from gateway.blobs import BlobStore
 from gateway.broker.api import Publication
 from gateway.drain import Drain
-from gateway.intake import Gate, Intake
+from gateway.gate import Gate
+from gateway.intake import Intake
 from gateway.pipeline import Pipeline
 from gateway.quarantine import Quarantine
 from gateway.spool import Spool, SpoolItem

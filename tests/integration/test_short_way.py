@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from typing_extensions import override
@@ -116,3 +116,94 @@ async def test_what_is_no_http_behind_a_delivery_is_refused_after_its_answer(lab
     assert (await client.answer()).status == 200
     assert (await client.answer()).status == 400
     assert await client.closed()
+
+
+class Quick(Shop):
+    """Answers without a task: at once, or when the test calls one of `answers`."""
+
+    def __init__(self, at_once: Reply | None = None) -> None:
+        super().__init__()
+        self.at_once, self.answers = at_once, list[Callable[[Reply], None]]()
+
+    def begin(self, delivery: Delivery, answer: Callable[[Reply], None]) -> None:
+        self.taken.append(delivery)
+        if self.at_once is not None:
+            answer(self.at_once)
+        else:
+            self.answers.append(answer)
+        self.arrived.set()
+
+
+TO_QUICK = post(b"{}", path="/c/quick")
+REFUSAL = Reply(status=503, body=b"busy", headers={"Retry-After": "7"})
+
+
+async def test_a_delivery_that_waits_has_no_task(lab: Lab) -> None:
+    quick = Quick()
+    lab.endpoints["quick"] = Endpoint(quick, LIMIT)
+    client = await lab.connect()
+    tasks = len(asyncio.all_tasks())
+    for _ in range(3):
+        quick.arrived.clear()
+        await client.send(TO_QUICK)
+        await quick.arrived.wait()
+        assert len(asyncio.all_tasks()) == tasks
+        quick.answers.pop()(Reply(body=b"later"))
+        answer = await client.answer()
+        assert (answer.status, answer.body) == (200, b"later")
+    assert aiohttps(lab) == 0
+
+
+@pytest.mark.parametrize("reply", [Reply(body=b"now"), REFUSAL], ids=["constant", "with-headers"])
+async def test_an_answer_may_be_given_at_once(lab: Lab, reply: Reply) -> None:
+    lab.endpoints["quick"] = Endpoint(Quick(reply), LIMIT)
+    client = await lab.connect()
+    for _ in range(3):
+        answer = await client.ask(TO_QUICK)
+        assert (answer.status, answer.body) == (reply.status, reply.body)
+        assert answer.headers.get("retry-after") == reply.headers.get("Retry-After")
+        assert (await client.ask(GOOD)).status == 200
+
+
+async def test_an_answer_for_a_client_that_has_gone_harms_nobody(lab: Lab) -> None:
+    quick = Quick()
+    lab.endpoints["quick"] = Endpoint(quick, LIMIT)
+    for reply in (Reply(), REFUSAL):
+        quick.arrived.clear()
+        client = await lab.connect()
+        await client.send(TO_QUICK)
+        await quick.arrived.wait()
+        client.writer.transport.abort()
+        await asyncio.sleep(0.05)
+        quick.answers.pop()(reply)
+    assert (await lab.ask(GOOD)).status == 200
+    async with asyncio.timeout(20):
+        while lab.server._server.idle:  # what has gone is not taken for idle
+            await asyncio.sleep(0.01)
+
+
+async def test_requests_behind_a_delivery_without_a_task_wait_for_it(lab: Lab) -> None:
+    quick = Quick()
+    lab.endpoints["quick"] = Endpoint(quick, LIMIT)
+    client = await lab.connect()
+    await client.send(TO_QUICK)
+    await quick.arrived.wait()
+    await client.send(GOOD)
+    await asyncio.sleep(0.05)
+    assert lab.shop.taken == []
+    quick.answers.pop()(Reply(body=b"first"))
+    assert (await client.answer()).body == b"first"
+    assert (await client.answer()).body == b"shop"
+
+
+async def test_headers_are_looked_up_in_lower_case_and_joined_where_there_are_several(lab: Lab) -> None:
+    head = b"POST /c/shop?a=1&b=%20 HTTP/1.1\r\nHost: gw\r\nX-One: 1\r\nX-ONE: 2\r\nContent-Length: 2\r\n\r\n{}"
+    assert (await lab.ask(head)).status == 200
+    told = lab.shop.taken[0]
+    assert aiohttps(lab) == 0
+    assert (told.url, told.path, told.query) == ("/c/shop?a=1&b=%20", "", {"a": "1", "b": " "})
+    assert (told.headers["x-one"], told.headers.get("x-one"), told.headers.get("x-two")) == ("1, 2", "1, 2", None)
+    assert ("x-one" in told.headers, "x-two" in told.headers) == (True, False)
+    assert dict(told.headers) == {"host": "gw", "x-one": "1, 2", "content-length": "2"}
+    with pytest.raises(KeyError):
+        told.headers["x-two"]

@@ -20,7 +20,8 @@ from connectors.api import ChannelConfig
 from connectors.speech import NoModel, RecordingJob, SpeechUnavailable
 from gateway import telemetry
 from gateway.blobs import BlobStore
-from gateway.intake import Gate, Intake
+from gateway.gate import Gate
+from gateway.intake import Intake
 from gateway.limits import Backoff
 from gateway.media_store import PREFIX
 from gateway.retention import Retention
