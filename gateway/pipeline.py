@@ -29,8 +29,8 @@ from gateway.tickets import Stage, Ticket, Verdict
 log = structlog.get_logger(__name__)
 
 MOST = 256  # items per round trip: bounds the latency a batch adds
-GATHER_SECS = 0.003  # how long at most the first of a batch waits for others …
-GATHER_SHARE = 4  # … while what is new is less than this part of what is under way …
+GATHER_SECS = 0.0045  # how long at most the first of a batch waits for others …
+GATHER_SHARE = 2 / 3  # … while what is new is less than this part of what is under way …
 GATHER_FROM = 16  # … and so much is
 RETRY_SECS = 0.02  # how long a commit waits for claims to go with; how often what waits for others is looked at
 PATIENCE_SECS = 0.5  # how long a message waits in memory for the last spooled rows of its conversation to leave
@@ -121,7 +121,7 @@ class Pipeline:
             return True
         if not self._fresh:
             return False
-        least = len(self._live) // GATHER_SHARE if len(self._live) >= GATHER_FROM else 1
+        least = int(len(self._live) * GATHER_SHARE) if len(self._live) >= GATHER_FROM else 1
         if len(self._fresh) >= least or self._loop.time() >= self._since + GATHER_SECS:
             return True
         if self._timer is None:
