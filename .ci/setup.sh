@@ -9,10 +9,8 @@ SUITS='import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))'
 say() { printf 'setup: %s\n' "$*" >&2; }
 
 # The candidate is run, not only looked up: a pyenv shim exists for versions that are not selected, and fails.
-# A distribution's Python comes first: it is built with profile-guided optimization. One that pyenv built is not, unless
-# it was told to, and everything takes a third longer with it.
 find_python() {
-    for candidate in ${PYTHON:-} /usr/bin/python3 python3.12 python3.11 python3 python3.13; do
+    for candidate in ${PYTHON:-} python3.12 python3.11 python3 python3.13; do
         if "$candidate" -c "$SUITS" 2>/dev/null && "$candidate" -c "$1" 2>/dev/null; then
             printf '%s\n' "$candidate"
             return
