@@ -136,8 +136,8 @@ class WebhookConnector(Generic[C]):
         try:
             reply = self.greet(delivery)
             if reply is None:
-                after = self.afterwards(delivery)
-                waits = sink.offer(self._authentic(delivery), lambda end: answer(self._ended(after, end)))
+                raw, after = self._authentic(delivery), self.afterwards(delivery)
+                waits = sink.offer(raw, lambda end: answer(self._ended(after, end)))
                 return None if waits is None else self._slowly(after, waits)
         except Exception as exc:  # noqa: BLE001 -- as in `handle`
             reply = self.failure(exc)

@@ -57,7 +57,10 @@ class Waiter:
     __slots__ = ("_told", "deadline", "fresh", "left", "noted", "open", "safe")
 
     def __init__(self, items: int, deadline: float, told: Callable[[Waiter], None], *, noted: bool = False) -> None:
-        """Wait for `items` tickets, until `deadline` if a `Patience` has it; then call `told`, once."""
+        """Wait for `items` tickets, until `deadline` if a `Patience` has it; then call `told`, once.
+
+        It is given the waiter, so that it need not hold it: that would be a cycle, and messages leave none (`calm_gc`).
+        """
         self.left, self.deadline, self._told, self.noted = items, deadline, told, noted
         self.open, self.fresh, self.safe = True, False, False
 
