@@ -21,7 +21,7 @@ from gateway.pipeline import Pipeline
 from gateway.quarantine import Quarantine
 from gateway.speech_jobs import SpeechJobs
 from gateway.telemetry import Meters
-from gateway.tickets import Patience, Ticket, Verdict, Waiter
+from gateway.tickets import Patience, Ticket, Verdict, Waiter, resolve
 from normalizer import build, ids
 from normalizer.codecs.api import Codec
 from normalizer.errors import MalformedPayload
@@ -84,7 +84,11 @@ class Intake:
             items = list(self._codec.decode(raw))
             events = self._ordinary(items)
         except MalformedPayload as exc:
-            return self._within(self._malformed(raw, exc), started)
+            if raw.on_malformed == "quarantine":
+                return self._within(self._malformed(raw, str(exc)), started)
+            self._leave(started)
+            self.meters.refused("malformed_payload")
+            raise
         except Exception:
             self._leave(started)
             raise
@@ -184,13 +188,13 @@ class Intake:
         try:
             items = list(self._codec.decode(raw))
         except MalformedPayload as exc:
-            return await self._malformed(raw, exc)
+            if raw.on_malformed == "reject":
+                raise
+            return await self._malformed(raw, str(exc))
         return await self._deliver(items, raw, started)
 
-    async def _malformed(self, raw: RawEvent, why: MalformedPayload) -> Receipt:
-        if raw.on_malformed == "reject":
-            raise why
-        await self._keep_bad(raw, raw.body, str(why), item=raw.item)
+    async def _malformed(self, raw: RawEvent, why: str) -> Receipt:
+        await self._keep_bad(raw, raw.body, why, item=raw.item)
         return Receipt.QUARANTINED
 
     async def _deliver(self, items: list[Decoded], raw: RawEvent, started: float) -> Receipt:
@@ -204,7 +208,7 @@ class Intake:
             events = await self._with_raw(events, raw)
         errands = self._errands.of(events)
         future: asyncio.Future[None] = self._loop.create_future()
-        waiter = self._patience.begin(len(events), started, partial(_resolve, future), noted=raw.noted)
+        waiter = self._patience.begin(len(events), started, partial(resolve, future), noted=raw.noted)
         try:
             tickets = [Ticket(event, self.meters, waiter, self._keep) for event in events]
             early = [ticket for ticket in tickets if not ticket.event.after]
@@ -282,15 +286,6 @@ class Intake:
                 at=raw.received_at,
             )
         )
-
-
-def _resolve(future: asyncio.Future[None], waiter: Waiter) -> None:
-    if future.done():  # whoever waited was cancelled
-        return
-    if waiter.safe:
-        future.set_result(None)
-    else:
-        future.set_exception(Busy())
 
 
 def _unsupported(event: Event) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from enum import Enum
 
+from connectors.errors import Busy
 from gateway.broker.api import Outcome, Publication
 from gateway.telemetry import Meters
 from normalizer.raw import Event
@@ -82,6 +83,16 @@ class Waiter:
         if self.open:
             self.open = False
             self._told(self)
+
+
+def resolve(future: asyncio.Future[None], waiter: Waiter) -> None:
+    """Tell whoever awaits `future` how a delivery ended: `Busy` unless it is safe."""
+    if future.done():  # whoever waited was cancelled
+        return
+    if waiter.safe:
+        future.set_result(None)
+    else:
+        future.set_exception(Busy())
 
 
 class Patience:

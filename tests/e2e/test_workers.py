@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -169,12 +170,16 @@ async def test_connections_that_stay_open_are_shared_evenly(gateway: GatewayProc
         connections = worker.net_connections(kind="tcp")
         return sum(one.status == "ESTABLISHED" and one.laddr.port == gateway.http_port for one in connections)
 
-    pairs = [await asyncio.open_connection("127.0.0.1", gateway.http_port) for _ in range(40)]
     both = list(workers_of(gateway).values())
-    await asyncio.to_thread(wait_until, lambda: sum(map(taken, both)) == 40, timeout=SOON, what="all are accepted")
-    assert min(map(taken, both)) >= 17
-    for _, writer in pairs:
-        writer.close()
+    uneven = []
+    for _ in range(9):  # a worker that this machine stops for a moment loses what came meanwhile to the other
+        pairs = [await asyncio.open_connection("127.0.0.1", gateway.http_port) for _ in range(40)]
+        await asyncio.to_thread(wait_until, lambda: sum(map(taken, both)) == 40, timeout=SOON, what="all are accepted")
+        uneven.append(abs(taken(both[0]) - taken(both[1])))
+        for _, writer in pairs:
+            writer.close()
+        await asyncio.to_thread(wait_until, lambda: sum(map(taken, both)) == 0, timeout=SOON, what="all have ended")
+    assert statistics.median(uneven) <= 2, uneven
 
 
 @pytest.mark.parametrize("victim", [0, 1])

@@ -6,10 +6,12 @@ import asyncio
 import gc
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from connectors.api import ChannelConfig, Delivery, Receipt, Reply
 from connectors.errors import Busy
@@ -20,6 +22,7 @@ from gateway.gate import Gate
 from gateway.intake import Intake
 from gateway.media_jobs import MediaJobs
 from gateway.pipeline import Pipeline
+from gateway.tickets import Ticket, Waiter
 from normalizer.codecs.api import Codec
 from normalizer.codecs.declarative import DeclarativeCodec
 from normalizer.codecs.telegram import TelegramCodec
@@ -156,25 +159,33 @@ async def test_raw_bytes_are_kept_before_a_message_is_published(inside: Rig, tmp
     assert await waits is Receipt.ACCEPTED
 
 
-async def test_what_a_channel_rejects_is_raised_where_it_is_awaited(inside: Rig, tmp_path: Path) -> None:
-    sink = intake(inside, tmp_path, codec=DeclarativeCodec(None, None))
-    raw = msgspec.structs.replace(inside.raw(1, body=b"not JSON"), on_malformed="reject")
-    waits = sink.offer(raw, Ends().append)
-    assert waits is not None
+async def test_what_a_channel_rejects_is_raised_at_once(inside: Rig, tmp_path: Path) -> None:
+    gate = Gate(100)
+    sink = intake(inside, tmp_path, gate=gate, codec=DeclarativeCodec(None, None))
     with pytest.raises(MalformedPayload):
-        await waits
+        sink.offer(replace(inside.raw(1, body=b"not JSON"), on_malformed="reject"), Ends().append)
+    assert gate.taken == 0
 
 
-async def test_ordinary_messages_leave_no_cycles_behind(inside: Rig, tmp_path: Path) -> None:
+def alive(*kinds: type) -> int:
+    return sum(type(one) in kinds for one in gc.get_objects())
+
+
+@pytest.mark.parametrize("bad", [False, True], ids=["ordinary", "rejected"])
+async def test_messages_leave_no_cycles_behind(inside: Rig, tmp_path: Path, *, bad: bool) -> None:
     sink, ends = intake(inside, tmp_path, gate=Gate(1000)), Ends()
-    gc.collect()
-    gc.disable()
+    gc.disable()  # so that what is in a cycle stays
     try:
+        before = alive(Waiter, Ticket, MalformedPayload)
         for number in range(1, 301):
-            assert sink.offer(inside.raw(number), ends.append) is None
-        await ends.reach(300)
+            if bad:
+                with suppress(MalformedPayload):
+                    sink.offer(replace(inside.raw(1, body=b"not JSON"), on_malformed="reject"), ends.append)
+            else:
+                assert sink.offer(inside.raw(number), ends.append) is None
+        await ends.reach(0 if bad else 300)
         await inside.until(lambda: inside.pipeline.idle)
-        assert gc.collect() < 300
+        assert alive(Waiter, Ticket, MalformedPayload) == before
     finally:
         gc.enable()
 
