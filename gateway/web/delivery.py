@@ -35,9 +35,7 @@ class Headers(Mapping[str, str]):
     @override
     def get(self, name: str, default: T | None = None) -> Any:
         found = self._fields.getall(name, None)
-        if found is None:
-            return default
-        return found[0] if len(found) == 1 else ", ".join(found)
+        return default if found is None else ", ".join(found)
 
     @override
     def __contains__(self, name: object) -> bool:
@@ -49,7 +47,7 @@ class Headers(Mapping[str, str]):
 
     @override
     def __len__(self) -> int:
-        return len(dict.fromkeys(self))
+        return sum(1 for _ in self)
 
 
 def delivery(

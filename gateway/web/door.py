@@ -55,10 +55,9 @@ class Shares:
 
     def fair(self, worker: int, waiting: int) -> int:
         """Return how many connections a worker may have when so many wait, itself being there."""
-        present = [number for i, number in enumerate(self._numbers) if number != ABSENT or i == worker]
-        even = -(-(sum(present) + waiting) // len(present))
         others = [number for i, number in enumerate(self._numbers) if number != ABSENT and i != worker]
-        return max(even, min(others) + SLACK) if others else present[0] + waiting
+        even = -(-(self._numbers[worker] + sum(others) + waiting) // (1 + len(others)))
+        return max(even, min(others) + SLACK) if others else even
 
 
 def shares_file(workers: int) -> int:
