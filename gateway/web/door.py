@@ -18,6 +18,7 @@ import struct
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import structlog
 from msgspec import Struct
@@ -30,7 +31,9 @@ SLACK = 2
 MOST = 256
 """Connections taken in one go, before those that are open get their turn."""
 STEP_BACK_SECS = 0.002
-"""How long the others are given to take a connection. One who is stuck keeps nobody waiting for longer."""
+"""How long the others are given to take a connection, before it is looked whether somebody still waits."""
+PATIENCE_SECS = 0.03
+"""How long a connection waits at most for a worker that is busy; one who is stuck keeps nobody waiting for longer."""
 FAILED_SECS = 0.5
 """Until it is tried again after accept(2) failed, mostly for want of file descriptors."""
 
@@ -80,12 +83,13 @@ class Door:
     """Where one worker takes connections; see the module."""
 
     def __init__(self, shared: Shared, accept: Callable[[], asyncio.Protocol], taken: Callable[[], int]) -> None:
-        """Open it: `accept` makes the protocol of a connection, `taken` tells how many there are."""
+        """Open it: `accept` makes the protocol of a connection, `taken` tells how many have begun and not ended."""
         self._sock, self._shares, self._index = shared.sock, shared.shares, shared.index
         self._accept, self._taken = accept, taken
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._coming: set[asyncio.Task[object]] = set()
+        self._until = 0.0  # loop time up to which others may have what waits now
+        self._coming: dict[asyncio.BaseProtocol, asyncio.Task[object]] = {}
         self._open = True
         self.tell()
         self._loop.add_reader(self._sock, self._knock)
@@ -106,17 +110,30 @@ class Door:
         """How many connections this worker has, those included that are about to begin."""
         return self._taken() + len(self._coming)
 
-    def tell(self) -> None:
-        """Let the others know; to be called whenever a connection has begun or ended."""
+    def tell(self, connection: asyncio.BaseProtocol | None = None) -> None:
+        """Let the others know; to be called whenever a connection has begun or ended, with its protocol.
+
+        One that has begun is among the `taken` from then on: counted twice, a burst would be shared unevenly.
+        """
+        if connection is not None:
+            self._coming.pop(connection, None)
         if self._open:
             self._shares[self._index] = self.share
 
     def _knock(self) -> None:
-        room = self._shares.fair(self._index, _waiting(self._sock)) - self.share
-        if room <= 0:
+        """Take this worker's share of those who wait, at least one of whom does."""
+        room = self._room(max(1, _waiting(self._sock)))
+        if room > 0:
+            self._welcome(room)
+        else:
+            self._until = self._loop.time() + PATIENCE_SECS
             self._step_back(STEP_BACK_SECS)
-            return
-        for _ in range(min(room, MOST)):
+
+    def _room(self, waiting: int) -> int:
+        return self._shares.fair(self._index, waiting) - self.share
+
+    def _welcome(self, number: int) -> None:
+        for _ in range(min(number, MOST)):
             if not self._take():
                 break
 
@@ -125,9 +142,14 @@ class Door:
         self._timer = self._loop.call_later(secs, self._return)
 
     def _return(self) -> None:
-        """Take what nobody else wanted meanwhile, and wait again."""
+        """Look whether somebody still waits: for this worker's share, or for too long."""
         self._timer = None
-        self._take()
+        waiting = _waiting(self._sock)
+        if waiting and (room := self._room(waiting)) <= 0:
+            if self._loop.time() < self._until or self._take():
+                self._step_back(STEP_BACK_SECS)
+        elif waiting:
+            self._welcome(room)
         if self._timer is None:
             self._loop.add_reader(self._sock, self._knock)
 
@@ -144,21 +166,21 @@ class Door:
         connection.setblocking(False)  # noqa: FBT003 -- the socket module's own signature
         with suppress(OSError):  # it has left already
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        task = self._loop.create_task(self._loop.connect_accepted_socket(self._accept, connection))
-        self._coming.add(task)
+        protocol = self._accept()
+        task = self._loop.create_task(self._loop.connect_accepted_socket(lambda: protocol, connection))
+        self._coming[protocol] = task
         self.tell()
-        task.add_done_callback(self._begun)
+        task.add_done_callback(partial(self._begun, protocol))
         return True
 
-    def _begun(self, task: asyncio.Task[object]) -> None:
-        self._coming.discard(task)
-        self.tell()
+    def _begun(self, protocol: asyncio.BaseProtocol, task: asyncio.Task[object]) -> None:
+        self.tell(protocol)  # also for one that did not come about, or is not counted as taken
         if not task.cancelled() and (exc := task.exception()) is not None:
             log.error("connection_failed", error=type(exc).__name__, exc_info=exc)
 
 
 def _waiting(sock: socket.socket) -> int:
-    """Return how many connections wait at a listening socket; 1 where the system does not tell.
+    """Return how many connections wait at a listening socket; 1, perhaps wrongly, where the system does not tell.
 
     Linux has it in `tcpi_unacked` (https://man7.org/linux/man-pages/man8/ss.8.html shows it as Recv-Q).
     """
@@ -168,4 +190,4 @@ def _waiting(sock: socket.socket) -> int:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _UNACKED.size)
     except OSError:
         return 1
-    return max(1, _UNACKED.unpack(info)[0]) if len(info) == _UNACKED.size else 1
+    return int(_UNACKED.unpack(info)[0]) if len(info) == _UNACKED.size else 1

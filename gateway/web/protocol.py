@@ -67,7 +67,7 @@ class Connections(web.Server):
         idle: connections without a request under way, longest idle first; whoever handles requests keeps it.
         ending: connections end with their next answer.
         open: how many connections there are.
-        changed: told whenever one has begun or ended.
+        changed: told whenever one has begun or ended, and which.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Connections(web.Server):
         super().__init__(handler, **options)
         self._limit, self._options = limit, {"take": take, "respond": respond, **options}
         self.open = 0
-        self.changed: Callable[[], None] = lambda: None
+        self.changed: Callable[[asyncio.BaseProtocol], None] = lambda _: None
         self.idle: dict[asyncio.Protocol, None] = {}
         self.ending = False
 
@@ -108,14 +108,14 @@ class Connections(web.Server):
         super().connection_made(handler, transport)
         self.open += 1
         self.idle[handler] = None
-        self.changed()
+        self.changed(handler)
 
     @override
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)
         self.open -= 1
         self.idle.pop(handler, None)
-        self.changed()
+        self.changed(handler)
 
 
 class Crowded(asyncio.Protocol):

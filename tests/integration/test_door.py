@@ -35,11 +35,11 @@ class Client(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
         self.worker.open.add(transport)
-        self.worker.door.tell()
+        self.worker.door.tell(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.worker.open.discard(self.transport)
-        self.worker.door.tell()
+        self.worker.door.tell(self)
 
 
 @pytest.fixture
@@ -116,6 +116,30 @@ async def test_who_waits_is_taken_at_once_as_far_as_it_is_this_workers_share(
             await asyncio.sleep(0)
         assert one.told == taken
         await until(lambda: one.told == 200)
+
+
+async def test_a_connection_that_begins_is_counted_once(sock: socket.socket, shares: Shares) -> None:
+    async with clients(sock, 8), workers(sock, shares, 1) as (one,):
+        told = set()
+        while len(one.open) < 8:
+            await asyncio.sleep(0)
+            told.add(one.told)
+        await until(lambda: one.told == 8)
+        assert max(told) == 8  # whoever says it has more is given less of the next burst
+
+
+async def test_a_worker_that_is_busy_for_a_moment_finds_its_share(
+    sock: socket.socket, shares: Shares, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.web.door.PATIENCE_SECS", 60.0)
+    shares[1] = 0
+    async with clients(sock, 12), workers(sock, shares, 1) as (one,):
+        await until(lambda: one.told == 6)
+        await asyncio.sleep(0.02)  # it looks several times
+        assert one.told == 6
+        two = Worker(sock, shares, 1)
+        await until(lambda: two.told == 6)
+        two.door.close()
 
 
 async def test_a_worker_that_is_stuck_keeps_nobody_waiting(sock: socket.socket, shares: Shares) -> None:
