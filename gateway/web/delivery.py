@@ -17,16 +17,17 @@ T = TypeVar("T")
 
 
 class Headers(Mapping[str, str]):
-    """The header fields of a request, names in lower case; looked up when asked for, as few are.
+    """The header fields of a request, names in lower case; looked up when asked for, as few are, and remembered.
 
     One that came in several lines has them joined by commas (RFC 9110 §5.3).
     """
 
-    __slots__ = ("_fields",)
+    __slots__ = ("_fields", "_found")
 
     def __init__(self, fields: CIMultiDictProxy[str]) -> None:
         """Read `fields`."""
         self._fields = fields
+        self._found: dict[str, str | None] = {}
 
     @override
     def __getitem__(self, name: str) -> str:
@@ -34,8 +35,11 @@ class Headers(Mapping[str, str]):
 
     @override
     def get(self, name: str, default: T | None = None) -> Any:
-        found = self._fields.getall(name, None)
-        return default if found is None else ", ".join(found)
+        if name not in self._found:
+            several = self._fields.getall(name, None)
+            self._found[name] = None if several is None else ", ".join(several)
+        found = self._found[name]
+        return default if found is None else found
 
     @override
     def __contains__(self, name: object) -> bool:
@@ -52,6 +56,7 @@ class Headers(Mapping[str, str]):
 
 def delivery(
     head: BaseRequest | RawRequestMessage,
+    headers: Headers,
     url: str,
     query: dict[str, str],
     remote: str | None,
@@ -64,7 +69,8 @@ def delivery(
     """Describe a request.
 
     Args:
-        head: its method and headers.
+        head: its method and header fields.
+        headers: the same fields, as a connector reads them.
         url: as the client asked for it.
         query: of the URL, decoded.
         remote: the peer; where it is one of the `trusted` proxies, whom that names.
@@ -73,15 +79,14 @@ def delivery(
         trusted: proxies.
         connected: see `Delivery`.
     """
-    headers = head.headers
     if trusted:
-        remote = client_address(remote, headers.getall("X-Forwarded-For", ()), trusted)
+        remote = client_address(remote, head.headers.getall("X-Forwarded-For", ()), trusted)
     return Delivery(
         method=head.method,
         path=rest,
         url=url,
         query=query,
-        headers=Headers(headers),
+        headers=headers,
         body=body,
         remote=remote,
         connected=connected,

@@ -31,15 +31,16 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from typing_extensions import override
 from yarl import URL
 
-from connectors.api import Reply
+from connectors.api import Delivery, Reply
+from gateway.web.heads import Head, Heads
 from gateway.web.quick import constant
 
 log = structlog.get_logger(__name__)
 
-Work: TypeAlias = "Callable[[Callable[[Reply], None]], Awaitable[Reply] | None]"
+Begin: TypeAlias = "Callable[[Delivery, Callable[[Reply], None]], Awaitable[Reply] | None]"
 """Begins with a delivery: calls what it is given with the answer, or returns what to await for it. Raises nothing."""
-Take: TypeAlias = "Callable[[web.RequestHandler, RawRequestMessage, bytes], Work | None]"
-"""Says who answers a delivery, or None where it is not for the short way."""
+Take: TypeAlias = "Callable[[ShortWay, Head, bytes], tuple[Begin, Delivery] | None]"
+"""Says who answers a delivery, and describes it; None where it is not for the short way."""
 Respond = Callable[[BaseRequest, Reply], web.StreamResponse]
 Parsed: TypeAlias = "tuple[list[tuple[RawRequestMessage, StreamReader]], bool, bytes]"
 
@@ -90,6 +91,8 @@ class Tap:
     def feed_data(self, data: bytes) -> Parsed:
         """Parse; raises what the parser raises."""
         busy = self._connection.busy
+        if busy:
+            self._connection.whole = False
         if self.fault is not None:
             if busy:
                 return [], False, b""
@@ -98,12 +101,14 @@ class Tap:
         try:
             found: Parsed = self._feed(data)
         except HttpProcessingError as exc:
+            self._connection.whole = False
             if not busy:
                 raise
             self.fault = exc  # refused after the answer to what came before it
             return [], False, b""
-        if found[0] and self._connection.offer(found[0], upgraded=found[1]):
+        if found[0] and self._connection.offer(found[0], data, upgraded=found[1]):
             return [], found[1], found[2]
+        self._connection.whole = False
         return found
 
     def message_consumed(self) -> None:
@@ -118,9 +123,11 @@ class ShortWay(web.RequestHandler):
     Attributes:
         busy: a delivery is being answered.
         theirs: aiohttp is at a request.
+        whole: every request until now came in one piece, with nothing behind it, and took the short way. The parser is
+            between two requests then, and one that begins like an earlier one need not be shown to it.
     """
 
-    __slots__ = ("_ending", "_idle", "_late", "_respond", "_take", "_task", "busy", "theirs")
+    __slots__ = ("_ending", "_heads", "_idle", "_late", "_respond", "_take", "_task", "busy", "theirs", "whole")
 
     def __init__(
         self,
@@ -130,24 +137,35 @@ class ShortWay(web.RequestHandler):
         respond: Respond,
         ending: Callable[[], bool],
         idle: dict[asyncio.Protocol, None],
+        heads: Heads,
         **options: Any,
     ) -> None:
         """Ask `take` for each plain delivery.
 
         `respond` renders answers that are no constants; `ending` tells that a connection ends with its next answer;
-        `idle` has the connections that are at nothing.
+        `idle` has the connections that are at nothing; `heads` are those of all connections.
         """
         super().__init__(manager, **options)
-        self._take, self._respond, self._ending, self._idle = take, respond, ending, idle
+        self._take, self._respond, self._ending, self._idle, self._heads = take, respond, ending, idle, heads
         self._task: asyncio.Task[None] | None = None
         self.busy = False
         self._late: list[tuple[RawRequestMessage, StreamReader]] = []
         self.theirs = False
-        if possible():
+        self.whole = possible()
+        if self.whole:
             self._parser: Any = Tap(self._parser, self)
 
-    def offer(self, messages: list[tuple[RawRequestMessage, StreamReader]], *, upgraded: bool) -> bool:
-        """Take what was parsed, or leave it to aiohttp."""
+    @override
+    def data_received(self, data: bytes) -> None:
+        """Take what the client sent."""
+        if self.whole and not (self.busy or self._close or self._force_close):
+            known = self._heads.find(data)
+            if known is not None and self._begin(*known):
+                return
+        super().data_received(data)
+
+    def offer(self, messages: list[tuple[RawRequestMessage, StreamReader]], data: bytes, *, upgraded: bool) -> bool:
+        """Take what was parsed, or leave it to aiohttp; `data` is what the last of it came in."""
         if self.busy:
             self._late += messages
             if not self._buffer_paused:
@@ -156,13 +174,29 @@ class ShortWay(web.RequestHandler):
         if upgraded or len(messages) > 1 or self.theirs or self._messages or self._reading_paused:
             return False
         message, payload = messages[0]
-        work = None if self._close or not _plain(message, payload) else self._take(self, message, _body(payload))
-        if work is None:
+        if self._close or not _plain(message, payload):
+            return False
+        head = Head(message, payload.total_bytes)
+        if not self._begin(head, _body(payload)):
             return False
         self._parser.taken()
+        if self.whole:
+            self.whole = self._heads.note(data, head)
+        return True
+
+    def is_open(self) -> bool:
+        """Tell whether the client is still there."""
+        return self.transport is not None
+
+    def _begin(self, head: Head, body: bytes) -> bool:
+        """Have a delivery answered, if somebody takes it."""
+        taken = self._take(self, head, body)
+        if taken is None:
+            return False
+        begin, delivery = taken
         self._request_in_progress = self.busy = True
         self._idle.pop(self, None)
-        waits = work(self._answer)
+        waits = begin(delivery, self._answer)
         if waits is not None:
             self._task = self._loop.create_task(self._wait(waits))
         return True

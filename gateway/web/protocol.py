@@ -18,6 +18,7 @@ from aiohttp.web_request import BaseRequest
 from typing_extensions import override
 
 from gateway.web.direct import Respond, ShortWay, Take
+from gateway.web.heads import Heads
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +85,7 @@ class Connections(web.Server):
         `options` are those of aiohttp's `RequestHandler`.
         """
         super().__init__(handler, **options)
-        self._limit, self._options = limit, {"take": take, "respond": respond, **options}
+        self._limit, self._options = limit, {"take": take, "respond": respond, "heads": Heads(), **options}
         self.open = 0
         self.changed: Callable[[asyncio.BaseProtocol], None] = lambda _: None
         self.idle: dict[asyncio.Protocol, None] = {}

@@ -1,0 +1,82 @@
+"""Heads of requests that came before, so that the same bytes are not parsed again.
+
+Whoever delivers on a connection that stays open sends the same head again and again; only the length of the body, and
+with some providers a signature, differs. What aiohttp's parser made of a head is kept here, by its bytes: to find it
+takes a tenth of the time. A head is kept when it comes for the second time, so those that hold a signature are not.
+"""
+
+from __future__ import annotations
+
+from aiohttp.http_parser import RawRequestMessage
+
+from gateway.web.delivery import Headers
+
+MOST = 512
+"""Heads that are kept; all are let go when there would be more."""
+LONGEST = 2048
+"""Bytes of a head that is kept."""
+_END = b"\r\n\r\n"
+
+
+class Head:
+    """The head of a request.
+
+    Attributes:
+        message: as aiohttp's parser made it.
+        headers: as a connector reads them.
+        length: of the body, in bytes.
+    """
+
+    __slots__ = ("headers", "length", "message")
+
+    def __init__(self, message: RawRequestMessage, length: int) -> None:
+        """Take what was parsed."""
+        self.message, self.length = message, length
+        self.headers = Headers(message.headers)
+
+
+class Heads:
+    """See the module; one per server."""
+
+    __slots__ = ("_known", "_once")
+
+    def __init__(self) -> None:
+        """Know none."""
+        self._known: dict[bytes, Head] = {}
+        self._once: set[int] = set()  # hashes of heads that came once
+
+    def find(self, data: bytes) -> tuple[Head, bytes] | None:
+        """Look up a request that begins where `data` begins, and is all of it.
+
+        Returns:
+            its head and its body; None where the head is not known, or `data` is less or more than the request.
+        """
+        begin = data.find(_END) + len(_END)
+        known = self._known.get(data[:begin])
+        if known is None or len(data) - begin != known.length:
+            return None
+        return known, data[begin:]
+
+    def note(self, data: bytes, head: Head) -> bool:
+        """Learn what the parser made of `data`; before it the parser was between two requests.
+
+        Returns:
+            whether `data` is the request of this head, from its first byte to its last.
+        """
+        begin = data.find(_END) + len(_END)
+        if head.message.chunked or len(data) - begin != head.length:
+            return False
+        if begin <= LONGEST:
+            self._keep(data[:begin], head)
+        return True
+
+    def _keep(self, data: bytes, head: Head) -> None:
+        mark = hash(data)
+        if mark not in self._once:
+            if len(self._once) >= 8 * MOST:
+                self._once.clear()
+            self._once.add(mark)
+            return
+        if len(self._known) >= MOST:
+            self._known.clear()
+        self._known[data] = head
