@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 MOST = 256  # items per round trip: bounds the latency a batch adds
 GATHER_SECS = 0.01  # how long at most the first of a batch waits for as many as were under way before …
 GATHER_FROM = 16  # … if that were so many
-RETRY_SECS = 0.02  # how long a commit waits for claims to go with; how often what waits for others is looked at
+RETRY_SECS = 0.02  # how often what waits for others is looked at, and commits that no claims took along
 PATIENCE_SECS = 0.5  # how long a message waits in memory for the last spooled rows of its conversation to leave
 
 
@@ -67,6 +67,7 @@ class Pipeline:
         self._timer: asyncio.TimerHandle | None = None
         self._flush = False  # whether commits have waited for long enough
         self._cycling = False  # whether an exchange is under way, perhaps of commits alone
+        self._cycles = 0
         self._loop = asyncio.get_running_loop()
         self._settlement = Settlement(journal=journal, clock=clock, forget=self._forget, wake=self._wake.set)
         self._spooling = Spooling(spool, self._settlement, hold_secs=lease_secs)
@@ -139,10 +140,11 @@ class Pipeline:
         self._wake.set()
 
     async def _sweep(self) -> None:
-        """Look again at what waits for another worker or for the drain."""
+        """Look again at what waits for another worker or for the drain, and commit what no claims took along."""
         while True:
+            cycles = self._cycles
             await asyncio.sleep(RETRY_SECS)
-            if self._settlement.committing:
+            if self._settlement.committing and cycles == self._cycles:
                 self._flush = True
                 self._wake.set()
             if self._elsewhere:
@@ -157,6 +159,7 @@ class Pipeline:
 
     async def _cycle(self) -> None:
         self._flush, self._cycling = False, True
+        self._cycles += 1
         batch = [self._fresh.popleft() for _ in range(min(MOST, len(self._fresh)))]
         done, released = self._settlement.take_over()
         try:

@@ -1,7 +1,7 @@
 """The end of an item: count, write into the journal, tell whoever waits, commit.
 
 Guarantee: a receipt is given for what is *durable* (broker confirm or fsync), and not before. Its commit goes with the
-next round trip to the dedup store, at most a sweep of the pipeline later, and nobody waits for it. Until it is done the
+next round trip to the dedup store, at most two sweeps of the pipeline later, and nobody waits for it. Until it is done the
 event is still claimed by this process, so that whoever gets it again, here or elsewhere, is told "in flight" and asks
 again. If the process dies in that moment, the claim runs out, and a provider that delivers again what it was answered
 "accepted" for finds it new: published twice, under the same id, the second copy marked. Waiting for the commit would

@@ -88,6 +88,49 @@ async def test_commits_are_made_without_further_deliveries_and_before_a_pipeline
         assert [await it.dedup.status(event.key) for event in events] == ["done"] * 50
 
 
+async def give_together(it, rounds: int, clients: int = 32) -> None:
+    """Deliver as providers do: the next of a connection when the last was answered."""
+
+    async def client(first: int) -> None:
+        for n in range(first, first + rounds):
+            assert await it.give(n, chat=first) is Receipt.ACCEPTED
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(clients):
+            group.create_task(client(number * 1000))
+
+
+async def test_who_goes_again_when_answered_shares_the_round_trips(tmp_path, rabbit_url, store, monkeypatch):
+    monkeypatch.setattr("gateway.pipeline.GATHER_SECS", 0.3)
+    batches = []
+    async with rig(tmp_path, broker_url=rabbit_url, **store) as it:
+        exchange = it.dedup.exchange
+
+        async def counted(takes, *arguments, **options):
+            batches.append(len(takes))
+            return await exchange(takes, *arguments, **options)
+
+        monkeypatch.setattr(it.dedup, "exchange", counted)
+        await give_together(it, rounds=20)
+        claims = [size for size in batches if size]
+    assert sum(claims) == 640
+    assert len(claims) <= 30
+
+
+async def test_who_does_not_come_again_is_waited_for_once(tmp_path, rabbit_url, store, monkeypatch):
+    monkeypatch.setattr("gateway.pipeline.GATHER_SECS", 0.5)
+    monkeypatch.setattr("gateway.pipeline.RETRY_SECS", 60)  # commits of their own would take claims along
+    async with rig(tmp_path, broker_url=rabbit_url, **store) as it:
+        await give_together(it, rounds=1)
+        clock = asyncio.get_running_loop().time
+        times = [clock()]
+        for n in range(100_000, 100_011):
+            await it.give(n)
+            times.append(clock())
+        assert times[1] - times[0] >= 0.4
+        assert times[-1] - times[1] < 10 * 0.4
+
+
 async def test_what_somebody_notes_afterwards_is_known_as_a_duplicate_before_its_receipt(tmp_path, rabbit_url, store):
     async with rig(tmp_path, broker_url=rabbit_url, **store) as it:
         for n in range(20):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import random
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 from typing_extensions import override
 
 from connectors.api import Delivery, Reply
-from gateway.web.direct import possible
+from gateway.web.direct import Parsed, Tap, possible
 from gateway.web.public import Endpoint
 from tests.integration.test_public_server import GOOD, LIMIT, Lab, Shop, post, serving
 
@@ -194,6 +196,74 @@ async def test_requests_behind_a_delivery_without_a_task_wait_for_it(lab: Lab) -
     quick.answers.pop()(Reply(body=b"first"))
     assert (await client.answer()).body == b"first"
     assert (await client.answer()).body == b"shop"
+
+
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Collect what is shown to a parser from now on."""
+    shown: list[bytes] = []
+    feed = Tap.feed_data
+
+    def feed_data(self: Tap, data: bytes) -> Parsed:
+        shown.append(data)
+        return feed(self, data)
+
+    monkeypatch.setattr(Tap, "feed_data", feed_data)
+    return shown
+
+
+async def test_a_head_that_came_before_is_not_parsed_again(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = parsed(monkeypatch)
+    client = await lab.connect()
+    for number in range(10, 20):
+        assert (await client.ask(post(b"%d" % number))).body == b"shop"
+    assert (await lab.ask(post(b"20"))).body == b"shop"  # on another connection
+    assert len(shown) == 2
+    assert [int(delivery.body) for delivery in lab.shop.taken] == list(range(10, 21))
+    assert {delivery.headers["host"] for delivery in lab.shop.taken} == {"gw"}
+
+
+async def test_a_head_that_came_before_says_nothing_about_who_may_deliver(lab: Lab) -> None:
+    client = await lab.connect()
+    for _ in range(3):
+        assert (await client.ask(GOOD)).status == 200
+    endpoint = lab.endpoints.pop("shop")
+    assert (await client.ask(GOOD)).status == 404
+    lab.endpoints["shop"] = endpoint
+    assert (await lab.ask(GOOD)).status == 200
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_however_a_stream_is_cut_the_same_deliveries_come_out(lab: Lab, seed: int) -> None:
+    dice = random.Random(seed)  # noqa: S311 -- to cut, not to hide
+    client = await lab.connect()
+    for _ in range(3):  # what is sent below is known by now, when it comes in one piece
+        assert (await client.ask(post(b"00"))).status == 200
+    bodies = [b"%02d" % number if dice.random() < 0.8 else post(b"no request") for number in range(40)]
+    stream, cuts = b"".join(map(post, bodies)), set[int]()
+    for end in itertools.accumulate(len(post(body)) for body in bodies):
+        if dice.random() < 0.8:
+            cuts.add(end)
+        if dice.random() < 0.3:
+            cuts.add(dice.randrange(1, len(stream)))
+    for start, end in itertools.pairwise(sorted({0, *cuts, len(stream)})):
+        await client.send(stream[start:end])
+        await asyncio.sleep(dice.choice([0, 0, 0.002]))
+    for _ in bodies:
+        assert (await client.answer()).status == 200
+    assert [delivery.body for delivery in lab.shop.taken[3:]] == bodies
+
+
+async def test_the_end_of_a_body_does_not_become_part_of_a_head(lab: Lab) -> None:
+    """Else whoever sends two requests could teach us a head of his own making."""
+    first = b"POST /c/shop HTTP/1.1\r\nHost: gw\r\nContent-Length: 6\r\n\r\n"
+    joined = b"POST x" + post(b"{}")
+    for _ in range(3):
+        client = await lab.connect()
+        await client.send(first)
+        await asyncio.sleep(0.01)
+        await client.send(joined)
+        assert [(await client.answer()).status for _ in range(2)] == [200, 200]
+    assert (await (await lab.connect()).ask(joined)).status == 400
 
 
 async def test_headers_are_looked_up_in_lower_case_and_joined_where_there_are_several(lab: Lab) -> None:
