@@ -1,12 +1,12 @@
 """The end of an item: count, write into the journal, tell whoever waits, commit.
 
 Guarantee: a receipt is given for what is *durable* (broker confirm or fsync), and not before. Its commit goes with the
-next round trip to the dedup store, at most two sweeps of the pipeline later, and nobody waits for it. Until it is done the
-event is still claimed by this process, so that whoever gets it again, here or elsewhere, is told "in flight" and asks
-again. If the process dies in that moment, the claim runs out, and a provider that delivers again what it was answered
-"accepted" for finds it new: published twice, under the same id, the second copy marked. Waiting for the commit would
-only shorten the time in which that can happen (there is one between confirm and commit in any case), and would cost
-every answer a round trip.
+next round trip to the dedup store, at most two sweeps of the pipeline later, and nobody waits for it. Until it is done
+the event is still claimed by this process, so that whoever gets it again, here or elsewhere, is told "in flight" and
+asks again. If the process dies in that moment, the claim runs out, and a provider that delivers again what it was
+answered "accepted" for finds it new: published twice, under the same id, the second copy marked. Waiting for the commit
+would only shorten the time in which that can happen (there is one between confirm and commit in any case), and would
+cost every answer a round trip.
 
 Where the receipt is not the end of it, because somebody of ours must still note that it came (a flag in a mailbox, a
 cursor, a job), dying in between is sure to bring the event again. Such items (`Ticket.noted`) end after their commit.

@@ -234,7 +234,7 @@ async def test_a_head_that_came_before_says_nothing_about_who_may_deliver(lab: L
 
 @pytest.mark.parametrize("seed", range(12))
 async def test_however_a_stream_is_cut_the_same_deliveries_come_out(lab: Lab, seed: int) -> None:
-    dice = random.Random(seed)  # noqa: S311 -- to cut, not to hide
+    dice = random.Random(seed)
     client = await lab.connect()
     for _ in range(3):  # what is sent below is known by now, when it comes in one piece
         assert (await client.ask(post(b"00"))).status == 200
