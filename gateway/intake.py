@@ -13,7 +13,7 @@ from connectors.api import Blobs, ChannelConfig, Receipt
 from connectors.errors import Busy, StateUnavailable
 from gateway import telemetry
 from gateway.doctor.marks import Marks, marked
-from gateway.errands import Errands
+from gateway.errands import Errands, mere_text
 from gateway.gate import Gate
 from gateway.media_jobs import MediaJobs
 from gateway.order import Precedence, Statuses, concerned
@@ -26,7 +26,7 @@ from normalizer import build, ids
 from normalizer.codecs.api import Codec
 from normalizer.errors import MalformedPayload
 from normalizer.model import ChannelRef, MessageParams, QuarantinedParams
-from normalizer.parts import Text, Unsupported
+from normalizer.parts import Unsupported
 from normalizer.raw import BadItem, Decoded, Event, Ignored, RawEvent
 
 log = structlog.get_logger(__name__)
@@ -137,7 +137,7 @@ class Intake:
         if not items or self._config.keep_raw or concerned(items):
             return None
         events = [item for item in items if type(item) is Event]
-        if len(events) == len(items) and all(map(_mere_text, events)):
+        if len(events) == len(items) and all(map(mere_text, events)):
             return events
         if len(events) < len(items) or any(map(_unsupported, events)) or self._errands.of(events):
             return None
@@ -288,17 +288,6 @@ class Intake:
                 at=raw.received_at,
             )
         )
-
-
-def _mere_text(event: Event) -> bool:
-    """Tell whether an event is a message in words alone; nearly all are, and nothing has to be looked for in them."""
-    params = event.params
-    if type(params) is not MessageParams:
-        return False
-    for part in params.message.parts:  # noqa: SIM110 -- a generator would cost three times as much
-        if type(part) is not Text:
-            return False
-    return True
 
 
 def _unsupported(event: Event) -> bool:

@@ -5,11 +5,8 @@ local disk (fsync), or is known to be there from before. Everything else ends as
 
 One loop does one round trip to the dedup store at a time; whatever arrives meanwhile shares the next one. A cycle
 commits what became durable, then claims what is new, then publishes the new in order. While a conversation has rows in
-the spool, or on their way there, its new messages follow them, so that order holds.
-
-A batch costs little more than an item, here, in Redis and in RabbitMQ. Providers and proxies send the next delivery of
-a connection when the last one was answered, so where many were under way at once just now, as many will be again in a
-moment: the first of them wait for the others (`GATHER_SECS`). Who does not come in that time is not expected any more.
+the spool, or on their way there, its new messages follow them, so that order holds. When a cycle begins says
+`gateway.gathering`.
 """
 
 from __future__ import annotations
@@ -23,6 +20,7 @@ import structlog
 from dedup.api import Claim, Deduplicator, DedupUnavailable, Done, Take, Taken
 from gateway import envelope, telemetry
 from gateway.broker.api import Broker, Outcome, Publication
+from gateway.gathering import MOST, Gathering
 from gateway.journal import Journal
 from gateway.settlement import Settlement
 from gateway.spool import Spool
@@ -31,9 +29,6 @@ from gateway.tickets import Stage, Ticket, Verdict
 
 log = structlog.get_logger(__name__)
 
-MOST = 256  # items per round trip: bounds the latency a batch adds
-GATHER_SECS = 0.01  # how long at most the first of a batch waits for as many as were under way before …
-GATHER_FROM = 16  # … if that were so many
 RETRY_SECS = 0.02  # how often what waits for others is looked at, and commits that no claims took along
 PATIENCE_SECS = 0.5  # how long a message waits in memory for the last spooled rows of its conversation to leave
 
@@ -62,8 +57,7 @@ class Pipeline:
         self._sent: dict[Publication, Ticket] = {}
         self._flying: Counter[str] = Counter()  # conversation → messages whose outcome is open
         self._wake = asyncio.Event()
-        self._since = 0.0  # loop time at which the first of the fresh came
-        self._crowd = 0  # how many may be under way at once, going by what was
+        self._gathering = Gathering()
         self._timer: asyncio.TimerHandle | None = None
         self._flush = False  # whether commits have waited for long enough
         self._cycling = False  # whether an exchange is under way, perhaps of commits alone
@@ -76,7 +70,7 @@ class Pipeline:
     def submit(self, tickets: Sequence[Ticket]) -> None:
         """Take responsibility for decoded items; their waiters learn the end."""
         if not self._fresh:
-            self._since = self._loop.time()
+            self._gathering.begin(self._loop.time())
         for ticket in tickets:
             first = self._live.setdefault(ticket.key, ticket)
             if first is ticket:
@@ -85,7 +79,7 @@ class Pipeline:
                 first.followers = [ticket]
             else:
                 first.followers.append(ticket)
-        self._crowd = max(self._crowd, len(self._live))
+        self._gathering.expect(len(self._live))
         if self._due():
             self._wake.set()
 
@@ -126,13 +120,10 @@ class Pipeline:
             return True
         if not self._fresh:
             return False
-        if self._crowd < GATHER_FROM or len(self._fresh) >= min(self._crowd, MOST):
-            return True
-        if self._loop.time() >= self._since + GATHER_SECS:
-            self._crowd = len(self._live)
+        if self._gathering.enough(len(self._fresh), len(self._live), self._loop.time()):
             return True
         if self._timer is None:
-            self._timer = self._loop.call_at(self._since + GATHER_SECS, self._gathered)
+            self._timer = self._loop.call_at(self._gathering.until, self._gathered)
         return False
 
     def _gathered(self) -> None:
@@ -152,7 +143,7 @@ class Pipeline:
                 for ticket in again:
                     ticket.stage = Stage.CLAIMING
                 self._fresh.extend(again)
-                self._since = 0.0
+                self._gathering.begin(0.0)
                 self._wake.set()
             if self._patient:
                 self._send([])

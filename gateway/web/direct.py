@@ -32,7 +32,7 @@ from typing_extensions import override
 from yarl import URL
 
 from connectors.api import Delivery, Reply
-from gateway.web.heads import Head, Heads
+from gateway.web.heads import Head, Heads, body_of, plain
 from gateway.web.quick import constant
 
 log = structlog.get_logger(__name__)
@@ -49,8 +49,6 @@ PARTS = frozenset({
     "_messages", "_next_keepalive_close_time", "_parser", "_pause_reading_for_buffer", "_process_keepalive",
     "_reading_paused", "_request_factory", "_request_in_progress", "_waiter",
 })  # fmt: skip
-SMALL = 65_536
-"""Bytes of a body that take the short way."""
 _HEAD = RawRequestMessage(
     method="POST",
     path="/",
@@ -174,10 +172,10 @@ class ShortWay(web.RequestHandler):
         if upgraded or len(messages) > 1 or self.theirs or self._messages or self._reading_paused:
             return False
         message, payload = messages[0]
-        if self._close or not _plain(message, payload):
+        if self._close or not plain(message, payload):
             return False
         head = Head(message, payload.total_bytes)
-        if not self._begin(head, _body(payload)):
+        if not self._begin(head, body_of(payload)):
             return False
         self._parser.taken()
         if self.whole:
@@ -285,19 +283,3 @@ class ShortWay(web.RequestHandler):
             self._keepalive_handle = self._loop.call_later(self._keepalive_timeout, self._process_keepalive)
         else:
             super()._process_keepalive()
-
-
-def _plain(message: RawRequestMessage, payload: StreamReader) -> bool:
-    return (
-        message.method == "POST"
-        and message.version == HttpVersion11
-        and not (message.should_close or message.upgrade or message.compression)
-        and payload.is_eof()
-        and payload.exception() is None
-        and payload.total_bytes <= SMALL
-    )
-
-
-def _body(payload: StreamReader) -> bytes:
-    """Look at a body that is complete and that nobody has read; aiohttp may still want to."""
-    return b"".join(payload._buffer) if payload.total_bytes else b""  # noqa: SLF001 -- see `PARTS`

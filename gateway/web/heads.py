@@ -7,7 +7,9 @@ takes a tenth of the time. A head is kept when it comes for the second time, so 
 
 from __future__ import annotations
 
+from aiohttp import HttpVersion11
 from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
 
 from gateway.web.delivery import Headers
 
@@ -15,6 +17,8 @@ MOST = 512
 """Heads that are kept; all are let go when there would be more."""
 LONGEST = 2048
 """Bytes of a head that is kept."""
+SMALL = 65_536
+"""Bytes of the body of a plain delivery."""
 _END = b"\r\n\r\n"
 
 
@@ -80,3 +84,20 @@ class Heads:
         if len(self._known) >= MOST:
             self._known.clear()
         self._known[data] = head
+
+
+def plain(message: RawRequestMessage, payload: StreamReader) -> bool:
+    """Tell whether a request is a whole POST with a small body, on a connection that stays open."""
+    return (
+        message.method == "POST"
+        and message.version == HttpVersion11
+        and not (message.should_close or message.upgrade or message.compression)
+        and payload.is_eof()
+        and payload.exception() is None
+        and payload.total_bytes <= SMALL
+    )
+
+
+def body_of(payload: StreamReader) -> bytes:
+    """Look at a body that is complete and that nobody has read; aiohttp may still want to."""
+    return b"".join(payload._buffer) if payload.total_bytes else b""  # noqa: SLF001 -- see `gateway.web.direct.PARTS`

@@ -101,7 +101,7 @@ async def give_together(it, rounds: int, clients: int = 32) -> None:
 
 
 async def test_who_goes_again_when_answered_shares_the_round_trips(tmp_path, rabbit_url, store, monkeypatch):
-    monkeypatch.setattr("gateway.pipeline.GATHER_SECS", 0.3)
+    monkeypatch.setattr("gateway.gathering.GATHER_SECS", 0.3)
     batches = []
     async with rig(tmp_path, broker_url=rabbit_url, **store) as it:
         exchange = it.dedup.exchange
@@ -118,7 +118,7 @@ async def test_who_goes_again_when_answered_shares_the_round_trips(tmp_path, rab
 
 
 async def test_who_does_not_come_again_is_waited_for_once(tmp_path, rabbit_url, store, monkeypatch):
-    monkeypatch.setattr("gateway.pipeline.GATHER_SECS", 0.5)
+    monkeypatch.setattr("gateway.gathering.GATHER_SECS", 0.5)
     monkeypatch.setattr("gateway.pipeline.RETRY_SECS", 60)  # commits of their own would take claims along
     async with rig(tmp_path, broker_url=rabbit_url, **store) as it:
         await give_together(it, rounds=1)
