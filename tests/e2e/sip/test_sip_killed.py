@@ -104,6 +104,9 @@ async def test_of_rabbitmq_calls_go_on_and_all_is_told_later(make_exchange: Make
         lambda: make_exchange(record="true", gateway_sections=ears(), gateway_broker=rabbit.url_of(VHOST))
     )
     exchange.core.close()
+    await asyncio.to_thread(  # it is ready before that: it has its spool
+        wait_until, lambda: not json.loads(exchange.gateway.get("/readyz")[1])["reasons"], timeout=30, what="RabbitMQ"
+    )
     await asyncio.to_thread(rabbit.settle)
     async with Phone() as phone:
         leg = await up(await phone.dial(f"sip:100@127.0.0.1:{exchange.port}"))
