@@ -117,6 +117,21 @@ async def test_who_goes_again_when_answered_shares_the_round_trips(tmp_path, rab
     assert len(claims) <= 30
 
 
+async def test_what_gathers_is_not_sent_early_by_commits_that_it_will_take_along(
+    tmp_path, rabbit_url, store, monkeypatch
+):
+    monkeypatch.setattr("gateway.gathering.GATHER_SECS", 30)
+    monkeypatch.setattr("gateway.pipeline.RETRY_SECS", 0.2)
+    async with rig(tmp_path, broker_url=rabbit_url, **store) as it:
+        await give_together(it, rounds=1)
+        clock = asyncio.get_running_loop().time
+        for n in range(100_000, 100_004):
+            before = clock()
+            await it.give(n)
+            if n > 100_000:  # the first came at any time between two looks at the commits
+                assert clock() - before >= 0.3
+
+
 async def test_who_does_not_come_again_is_waited_for_once(tmp_path, rabbit_url, store, monkeypatch):
     monkeypatch.setattr("gateway.gathering.GATHER_SECS", 0.5)
     monkeypatch.setattr("gateway.pipeline.RETRY_SECS", 60)  # commits of their own would take claims along
