@@ -9,8 +9,6 @@ from msgspec import Struct
 from connectors.api import ChannelConfig
 from gateway.media_jobs import Job, MediaJobs, pending
 from gateway.speech_jobs import SpeechJob, SpeechJobs, of_events
-from normalizer.model import MessageParams
-from normalizer.parts import Text
 from normalizer.raw import Event
 
 
@@ -53,14 +51,3 @@ class Errands:
             self._media.start(found.media)
         if found.notes and self._speech is not None:
             self._speech.start_keys([note.key for note in found.notes])
-
-
-def mere_text(event: Event) -> bool:
-    """Tell whether an event is a message in words alone; nearly all are, and nothing has to be looked for in them."""
-    params = event.params
-    if type(params) is not MessageParams:
-        return False
-    for part in params.message.parts:  # noqa: SIM110 -- a generator would cost three times as much
-        if type(part) is not Text:
-            return False
-    return True

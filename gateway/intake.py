@@ -13,7 +13,7 @@ from connectors.api import Blobs, ChannelConfig, Receipt
 from connectors.errors import Busy, StateUnavailable
 from gateway import telemetry
 from gateway.doctor.marks import Marks, marked
-from gateway.errands import Errands, mere_text
+from gateway.errands import Errands
 from gateway.gate import Gate
 from gateway.media_jobs import MediaJobs
 from gateway.order import Precedence, Statuses, concerned
@@ -137,8 +137,6 @@ class Intake:
         if not items or self._config.keep_raw or concerned(items):
             return None
         events = [item for item in items if type(item) is Event]
-        if len(events) == len(items) and all(map(mere_text, events)):
-            return events
         if len(events) < len(items) or any(map(_unsupported, events)) or self._errands.of(events):
             return None
         return events

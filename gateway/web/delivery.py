@@ -17,17 +17,16 @@ T = TypeVar("T")
 
 
 class Headers(Mapping[str, str]):
-    """The header fields of a request, names in lower case; looked up when asked for, as few are, and remembered.
+    """The header fields of a request, names in lower case; looked up when asked for, as few are.
 
     One that came in several lines has them joined by commas (RFC 9110 §5.3).
     """
 
-    __slots__ = ("_fields", "_found")
+    __slots__ = ("_fields",)
 
     def __init__(self, fields: CIMultiDictProxy[str]) -> None:
         """Read `fields`."""
         self._fields = fields
-        self._found: dict[str, str | None] = {}
 
     @override
     def __getitem__(self, name: str) -> str:
@@ -35,11 +34,8 @@ class Headers(Mapping[str, str]):
 
     @override
     def get(self, name: str, default: T | None = None) -> Any:
-        if name not in self._found:
-            several = self._fields.getall(name, None)
-            self._found[name] = None if several is None else ", ".join(several)
-        found = self._found[name]
-        return default if found is None else found
+        found = self._fields.getall(name, None)
+        return default if found is None else ", ".join(found)
 
     @override
     def __contains__(self, name: object) -> bool:
@@ -56,7 +52,6 @@ class Headers(Mapping[str, str]):
 
 def delivery(
     head: BaseRequest | RawRequestMessage,
-    headers: Headers,
     url: str,
     query: dict[str, str],
     remote: str | None,
@@ -69,8 +64,7 @@ def delivery(
     """Describe a request.
 
     Args:
-        head: its method and header fields.
-        headers: the same fields, as a connector reads them.
+        head: its method and headers.
         url: as the client asked for it.
         query: of the URL, decoded.
         remote: the peer; where it is one of the `trusted` proxies, whom that names.
@@ -79,14 +73,15 @@ def delivery(
         trusted: proxies.
         connected: see `Delivery`.
     """
+    headers = head.headers
     if trusted:
-        remote = client_address(remote, head.headers.getall("X-Forwarded-For", ()), trusted)
+        remote = client_address(remote, headers.getall("X-Forwarded-For", ()), trusted)
     return Delivery(
         method=head.method,
         path=rest,
         url=url,
         query=query,
-        headers=headers,
+        headers=Headers(headers),
         body=body,
         remote=remote,
         connected=connected,

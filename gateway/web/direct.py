@@ -4,6 +4,7 @@ aiohttp wakes the connection's task for each request, which makes a request obje
 response: a third of all the CPU a delivery costs. Nearly every delivery needs none of it: a whole POST with a small
 body on a connection that stays open, answered with a constant "200". Such a one is taken out of the parser's hands
 here (`Tap`) and answered without a task, or, where something has to be waited for on its way to the pipeline, by one.
+One whose head is known already is not even shown to the parser (`gateway.web.heads`).
 
 Everything else (a body that is still coming in, a refusal, another method, HTTP/1.0, pipelined requests …) goes on to
 aiohttp as if nobody had looked; so do headers that do not end and whatever is no HTTP. An answer that is no constant
@@ -31,16 +32,16 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from typing_extensions import override
 from yarl import URL
 
-from connectors.api import Delivery, Reply
-from gateway.web.heads import Head, Heads, body_of, plain
+from connectors.api import Reply
+from gateway.web.heads import Heads, body_of, plain
 from gateway.web.quick import constant
 
 log = structlog.get_logger(__name__)
 
-Begin: TypeAlias = "Callable[[Delivery, Callable[[Reply], None]], Awaitable[Reply] | None]"
+Work: TypeAlias = "Callable[[Callable[[Reply], None]], Awaitable[Reply] | None]"
 """Begins with a delivery: calls what it is given with the answer, or returns what to await for it. Raises nothing."""
-Take: TypeAlias = "Callable[[ShortWay, Head, bytes], tuple[Begin, Delivery] | None]"
-"""Says who answers a delivery, and describes it; None where it is not for the short way."""
+Take: TypeAlias = "Callable[[web.RequestHandler, RawRequestMessage, bytes], Work | None]"
+"""Says who answers a delivery, or None where it is not for the short way."""
 Respond = Callable[[BaseRequest, Reply], web.StreamResponse]
 Parsed: TypeAlias = "tuple[list[tuple[RawRequestMessage, StreamReader]], bool, bytes]"
 
@@ -88,9 +89,8 @@ class Tap:
 
     def feed_data(self, data: bytes) -> Parsed:
         """Parse; raises what the parser raises."""
-        busy = self._connection.busy
-        if busy:
-            self._connection.whole = False
+        busy, whole = self._connection.busy, self._connection.whole
+        self._connection.whole = False  # unless `offer` finds that it still is
         if self.fault is not None:
             if busy:
                 return [], False, b""
@@ -99,14 +99,12 @@ class Tap:
         try:
             found: Parsed = self._feed(data)
         except HttpProcessingError as exc:
-            self._connection.whole = False
             if not busy:
                 raise
             self.fault = exc  # refused after the answer to what came before it
             return [], False, b""
-        if found[0] and self._connection.offer(found[0], data, upgraded=found[1]):
+        if found[0] and self._connection.offer(found[0], data if whole else None, upgraded=found[1]):
             return [], found[1], found[2]
-        self._connection.whole = False
         return found
 
     def message_consumed(self) -> None:
@@ -162,8 +160,13 @@ class ShortWay(web.RequestHandler):
                 return
         super().data_received(data)
 
-    def offer(self, messages: list[tuple[RawRequestMessage, StreamReader]], data: bytes, *, upgraded: bool) -> bool:
-        """Take what was parsed, or leave it to aiohttp; `data` is what the last of it came in."""
+    def offer(
+        self, messages: list[tuple[RawRequestMessage, StreamReader]], data: bytes | None, *, upgraded: bool
+    ) -> bool:
+        """Take what was parsed, or leave it to aiohttp.
+
+        `data` is what it came in, where the parser had been between two requests before; else None.
+        """
         if self.busy:
             self._late += messages
             if not self._buffer_paused:
@@ -174,27 +177,21 @@ class ShortWay(web.RequestHandler):
         message, payload = messages[0]
         if self._close or not plain(message, payload):
             return False
-        head = Head(message, payload.total_bytes)
-        if not self._begin(head, body_of(payload)):
+        if not self._begin(message, body_of(payload)):
             return False
         self._parser.taken()
-        if self.whole:
-            self.whole = self._heads.note(data, head)
+        if data is not None:
+            self.whole = self._heads.note(data, message, payload.total_bytes)
         return True
 
-    def is_open(self) -> bool:
-        """Tell whether the client is still there."""
-        return self.transport is not None
-
-    def _begin(self, head: Head, body: bytes) -> bool:
+    def _begin(self, message: RawRequestMessage, body: bytes) -> bool:
         """Have a delivery answered, if somebody takes it."""
-        taken = self._take(self, head, body)
-        if taken is None:
+        work = self._take(self, message, body)
+        if work is None:
             return False
-        begin, delivery = taken
         self._request_in_progress = self.busy = True
         self._idle.pop(self, None)
-        waits = begin(delivery, self._answer)
+        waits = work(self._answer)
         if waits is not None:
             self._task = self._loop.create_task(self._wait(waits))
         return True

@@ -33,7 +33,7 @@ MOST = 256
 STEP_BACK_SECS = 0.002
 """How long the others are given to take a connection, before it is looked whether somebody still waits."""
 PATIENCE_SECS = 0.03
-"""How long a connection waits at most for a worker that is busy; one who is stuck keeps nobody waiting for longer."""
+"""How long connections wait for a worker that is busy. For one that is stuck the others then take one each time."""
 FAILED_SECS = 0.5
 """Until it is tried again after accept(2) failed, mostly for want of file descriptors."""
 

@@ -11,8 +11,6 @@ from aiohttp import HttpVersion11
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 
-from gateway.web.delivery import Headers
-
 MOST = 512
 """Heads that are kept; all are let go when there would be more."""
 LONGEST = 2048
@@ -20,23 +18,7 @@ LONGEST = 2048
 SMALL = 65_536
 """Bytes of the body of a plain delivery."""
 _END = b"\r\n\r\n"
-
-
-class Head:
-    """The head of a request.
-
-    Attributes:
-        message: as aiohttp's parser made it.
-        headers: as a connector reads them.
-        length: of the body, in bytes.
-    """
-
-    __slots__ = ("headers", "length", "message")
-
-    def __init__(self, message: RawRequestMessage, length: int) -> None:
-        """Take what was parsed."""
-        self.message, self.length = message, length
-        self.headers = Headers(message.headers)
+_UNKNOWN = (None, 0)
 
 
 class Heads:
@@ -46,36 +28,36 @@ class Heads:
 
     def __init__(self) -> None:
         """Know none."""
-        self._known: dict[bytes, Head] = {}
+        self._known: dict[bytes, tuple[RawRequestMessage, int]] = {}  # with the length of the body
         self._once: set[int] = set()  # hashes of heads that came once
 
-    def find(self, data: bytes) -> tuple[Head, bytes] | None:
+    def find(self, data: bytes) -> tuple[RawRequestMessage, bytes] | None:
         """Look up a request that begins where `data` begins, and is all of it.
 
         Returns:
             its head and its body; None where the head is not known, or `data` is less or more than the request.
         """
         begin = data.find(_END) + len(_END)
-        known = self._known.get(data[:begin])
-        if known is None or len(data) - begin != known.length:
+        message, length = self._known.get(data[:begin], _UNKNOWN)
+        if message is None or len(data) - begin != length:
             return None
-        return known, data[begin:]
+        return message, data[begin:]
 
-    def note(self, data: bytes, head: Head) -> bool:
+    def note(self, data: bytes, message: RawRequestMessage, length: int) -> bool:
         """Learn what the parser made of `data`; before it the parser was between two requests.
 
         Returns:
-            whether `data` is the request of this head, from its first byte to its last.
+            whether `data` is the request with this head and a body of so many bytes, from its first byte to its last.
         """
         begin = data.find(_END) + len(_END)
-        if head.message.chunked or len(data) - begin != head.length:
+        if message.chunked or len(data) - begin != length:
             return False
         if begin <= LONGEST:
-            self._keep(data[:begin], head)
+            self._keep(data[:begin], message, length)
         return True
 
-    def _keep(self, data: bytes, head: Head) -> None:
-        mark = hash(data)
+    def _keep(self, head: bytes, message: RawRequestMessage, length: int) -> None:
+        mark = hash(head)
         if mark not in self._once:
             if len(self._once) >= 8 * MOST:
                 self._once.clear()
@@ -83,7 +65,7 @@ class Heads:
             return
         if len(self._known) >= MOST:
             self._known.clear()
-        self._known[data] = head
+        self._known[head] = message, length
 
 
 def plain(message: RawRequestMessage, payload: StreamReader) -> bool:

@@ -11,10 +11,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_request import BaseRequest
 from msgspec.structs import replace
 
@@ -23,10 +25,9 @@ from connectors.api import Delivery, HttpConnector, QuickConnector, Reply
 from connectors.pages import PageConnector
 from gateway.settings.model import HttpSection
 from gateway.web.address import BACKLOG, bind
-from gateway.web.delivery import Headers, delivery
-from gateway.web.direct import Begin, ShortWay
+from gateway.web.delivery import delivery
+from gateway.web.direct import Work
 from gateway.web.door import Door, Shared
-from gateway.web.heads import Head
 from gateway.web.protocol import Connections, hide_versions
 from gateway.web.quick import Quick, quick
 from gateway.web.streamed import Streamed, send
@@ -53,7 +54,7 @@ class Endpoint:
     def __init__(self, connector: HttpConnector, max_bytes: int) -> None:
         """Take the connector and the size limit of its deliveries."""
         self.connector, self.max_bytes = connector, max_bytes
-        self.begin: Begin
+        self.begin: Callable[[Delivery, Callable[[Reply], None]], Awaitable[Reply] | None]
         self.begin = (
             connector.begin if isinstance(connector, QuickConnector) else lambda told, _: connector.handle(told)
         )
@@ -139,9 +140,8 @@ class PublicServer:
             self._server.pre_shutdown()
             await self._server.shutdown(timeout)
 
-    def _take(self, connection: ShortWay, head: Head, body: bytes) -> tuple[Begin, Delivery] | None:
+    def _take(self, connection: web.RequestHandler, message: RawRequestMessage, body: bytes) -> Work | None:
         """Say who answers a plain delivery; see `gateway.web.direct`."""
-        message = head.message
         target = message.path
         if self._ending or not target.startswith(PREFIX):
             return None
@@ -153,16 +153,15 @@ class PublicServer:
         peer = connection.peername
         told = delivery(
             message,
-            head.headers,
             target,
             dict(message.url.query) if query else {},
             str(peer[0]) if isinstance(peer, tuple) else peer,
             rest,
             body,
             trusted=self._trusted,
-            connected=connection.is_open,
+            connected=lambda: connection.transport is not None,
         )
-        return endpoint.begin, told
+        return partial(endpoint.begin, told)
 
     async def _handle(self, request: BaseRequest) -> web.StreamResponse:
         protocol, idle = request.protocol, self._server.idle
@@ -227,7 +226,6 @@ class PublicServer:
     def _delivery(self, request: BaseRequest, rest: str, body: bytes) -> Delivery:
         return delivery(
             request,
-            Headers(request.headers),
             str(request.rel_url),
             dict(request.query),
             request.remote,

@@ -7,31 +7,38 @@ from aiohttp.http_writer import HttpVersion11
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from gateway.web.heads import LONGEST, MOST, Head, Heads
+from gateway.web.heads import LONGEST, MOST, Heads
 
 HEAD = b"POST /c/shop HTTP/1.1\r\nHost: gw\r\nContent-Length: 2\r\n\r\n"
 
 
-def parsed(length: int = 2, *, chunked: bool = False) -> Head:
-    fields = CIMultiDictProxy(CIMultiDict({"Host": "gw", "Content-Length": str(length)}))
-    message = RawRequestMessage(
-        "POST", "/c/shop", HttpVersion11, fields, (), False, None, False, chunked, URL("/c/shop")  # noqa: FBT003 -- as aiohttp has them
-    )  # fmt: skip
-    return Head(message, length)
+def parsed(*, chunked: bool = False) -> RawRequestMessage:
+    return RawRequestMessage(
+        method="POST",
+        path="/c/shop",
+        version=HttpVersion11,
+        headers=CIMultiDictProxy(CIMultiDict({"Host": "gw", "Content-Length": "2"})),
+        raw_headers=(),
+        should_close=False,
+        compression=None,
+        upgrade=False,
+        chunked=chunked,
+        url=URL("/c/shop"),
+    )
 
 
 def knowing(head: bytes = HEAD) -> Heads:
     heads = Heads()
     for _ in range(2):
-        assert heads.note(head + b"{}", parsed())
+        assert heads.note(head + b"{}", parsed(), 2)
     return heads
 
 
 def test_a_head_is_kept_when_it_comes_for_the_second_time() -> None:
     heads, head = Heads(), parsed()
-    assert heads.note(HEAD + b"{}", parsed())
+    assert heads.note(HEAD + b"{}", parsed(), 2)
     assert heads.find(HEAD + b"{}") is None
-    assert heads.note(HEAD + b"[]", head)
+    assert heads.note(HEAD + b"[]", head, 2)
     assert heads.find(HEAD + b"42") == (head, b"42")
 
 
@@ -45,22 +52,22 @@ def test_what_is_less_or_more_than_the_request_is_not_taken_for_it() -> None:
 def test_a_request_that_is_not_all_of_what_came_ends_the_certainty_and_is_not_kept() -> None:
     heads = Heads()
     for _ in range(3):
-        assert not heads.note(HEAD + b"{}{", parsed())
-        assert not heads.note(HEAD + b"2\r\n{}\r\n0\r\n\r\n", parsed(chunked=True))
-        assert not heads.note(b"the end of a body" + HEAD, parsed())
+        assert not heads.note(HEAD + b"{}{", parsed(), 2)
+        assert not heads.note(HEAD + b"2\r\n{}\r\n0\r\n\r\n", parsed(chunked=True), 2)
+        assert not heads.note(b"the end of a body" + HEAD, parsed(), 2)
     assert heads.find(HEAD + b"{}") is None
 
 
 def test_only_so_many_and_so_long_ones_are_kept() -> None:
     heads = knowing()
     long = HEAD.replace(b"gw", b"g" * LONGEST)
-    assert all(heads.note(long + b"{}", parsed()) for _ in range(3))
+    assert all(heads.note(long + b"{}", parsed(), 2) for _ in range(3))
     assert heads.find(long + b"{}") is None
 
     several = [HEAD.replace(b"gw", b"gw%d" % number) for number in range(MOST)]
     for one in several:
         for _ in range(2):
-            heads.note(one + b"{}", parsed())
+            heads.note(one + b"{}", parsed(), 2)
     assert heads.find(HEAD + b"{}") is None  # all were let go when there would have been one more
     assert heads.find(several[-1] + b"{}") is not None
 
@@ -68,5 +75,5 @@ def test_only_so_many_and_so_long_ones_are_kept() -> None:
 def test_heads_that_come_once_do_not_drive_out_those_that_come_again() -> None:
     heads = knowing()
     for number in range(20 * MOST):
-        heads.note(HEAD.replace(b"gw", b"sha256=%d" % number) + b"{}", parsed())
+        heads.note(HEAD.replace(b"gw", b"sha256=%d" % number) + b"{}", parsed(), 2)
     assert heads.find(HEAD + b"{}") is not None
