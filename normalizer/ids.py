@@ -15,8 +15,19 @@ DIGEST_BYTES = 16  # 128 bits: a collision among 10^12 messages has a chance of 
 
 def digest(*fields: str) -> str:
     """Hash `fields` to 32 hex digits; `("a", "b")` and `("ab", "")` differ. Lengths are counted in code points."""
-    data = "".join([f"{len(field)}:{field}" for field in fields]).encode("utf-8", "surrogatepass")
-    return blake2b(data, digest_size=DIGEST_BYTES).hexdigest()
+    return _hashed(_packed(*fields))
+
+
+def _packed(*fields: str) -> str:
+    return "".join([f"{len(field)}:{field}" for field in fields])
+
+
+_place = lru_cache(maxsize=4096)(_packed)
+"""The same for fields that come again: where something is, not what it is."""
+
+
+def _hashed(packed: str) -> str:
+    return blake2b(packed.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).hexdigest()
 
 
 def dedup_key(channel_id: str, kind: str, scope: str, native_id: str, revision: str = "") -> str:
@@ -29,7 +40,8 @@ def dedup_key(channel_id: str, kind: str, scope: str, native_id: str, revision: 
         native_id: the provider's own id.
         revision: ``edit_date`` and the like; empty for the original.
     """
-    return digest(channel_id, kind, scope, native_id, revision)
+    place = _place(channel_id, kind, scope)
+    return _hashed(f"{place}{len(native_id)}:{native_id}{len(revision)}:{revision}")
 
 
 def event_id(key: str) -> str:
@@ -39,7 +51,7 @@ def event_id(key: str) -> str:
 
 def message_id(channel_id: str, scope: str, native_id: str) -> str:
     """Name a message; all its revisions, reactions and receipts share this id."""
-    return "msg_" + digest(channel_id, scope, native_id)
+    return "msg_" + _hashed(f"{_place(channel_id, scope)}{len(native_id)}:{native_id}")
 
 
 @lru_cache(maxsize=16_384)

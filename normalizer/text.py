@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from normalizer import parts as p
 from normalizer.parts import AnyPart
 
 
-def plain(content: Iterable[AnyPart]) -> str:
+def plain(content: Sequence[AnyPart]) -> str:
     """Render parts as text, one per line; parts without words are named in brackets."""
+    if len(content) == 1 and type(content[0]) is p.Text:  # nearly all messages
+        return content[0].body
     return "\n".join(line for line in (_line(part) for part in content) if line)
 
 

@@ -13,18 +13,21 @@ from functools import lru_cache
 from gateway.broker.api import Publication
 
 _FRAME = struct.Struct(">BHI")  # type, channel, size of the payload
-_HEADER = struct.Struct(">HHQH")  # class, weight, body size, property flags
+_HEADER = struct.Struct(">BHIHHQH")  # its frame, then class, weight, body size, property flags
+_HEADER_SIZE = 14  # of the payload, before the properties
+_NEXT = struct.Struct(">BBHI")  # the end of a frame, and the beginning of the next
 _LONG = struct.Struct(">I")
 _INT64 = struct.Struct(">q")
 _TIMESTAMP = struct.Struct(">Q")
 _PUBLISH = struct.pack(">HHH", 60, 40, 0)  # basic.publish, reserved ticket
 _MANDATORY = b"\x01"
-_END = b"\xce"
+_END, _LAST = 0xCE, b"\xce"
 _METHOD, _CONTENT, _BODY = 1, 2, 3
 
 _CONTENT_TYPE, _HEADERS, _DELIVERY_MODE = 1 << 15, 1 << 13, 1 << 12
 _CORRELATION_ID, _REPLY_TO, _EXPIRATION = 1 << 10, 1 << 9, 1 << 8
 _MESSAGE_ID, _TIME, _TYPE, _APP_ID = 1 << 7, 1 << 6, 1 << 5, 1 << 3
+_ALWAYS = _CONTENT_TYPE | _HEADERS | _DELIVERY_MODE | _MESSAGE_ID | _TIME | _TYPE | _APP_ID
 _STEADY = frozenset({"channel_id", "channel_type", "schema"})
 """Headers of few values."""
 _JSON = b"\x10application/json"
@@ -42,7 +45,7 @@ def short(text: str) -> bytes:
 @lru_cache(maxsize=4096)
 def _method(channel: int, exchange: str, routing_key: str) -> bytes:
     payload = _PUBLISH + short(exchange) + short(routing_key) + _MANDATORY
-    return _FRAME.pack(_METHOD, channel, len(payload)) + payload + _END
+    return _FRAME.pack(_METHOD, channel, len(payload)) + payload + _LAST
 
 
 @lru_cache(maxsize=1024)
@@ -51,28 +54,37 @@ def _name(name: str) -> bytes:
 
 
 @lru_cache(maxsize=1024)
+def _text(name: str) -> bytes:
+    return short(name) + b"S"
+
+
+@lru_cache(maxsize=1024)
+def _number(name: str) -> bytes:
+    return short(name) + b"l"
+
+
+@lru_cache(maxsize=1024)
 def _steady(name: str, value: str) -> bytes:
     raw = value.encode()
-    return _name(name) + b"S" + _LONG.pack(len(raw)) + raw
+    return short(name) + b"S" + _LONG.pack(len(raw)) + raw
 
 
 def _table(headers: dict[str, str | int]) -> bytes:
     out = []
     for name, value in headers.items():
         if isinstance(value, int):
-            out.append(_name(name) + b"l" + _INT64.pack(value))
+            out += (_number(name), _INT64.pack(value))
         elif name in _STEADY:
             out.append(_steady(name, value))
         else:
             raw = value.encode()
-            out.append(_name(name) + b"S" + _LONG.pack(len(raw)) + raw)
-    packed = b"".join(out)
-    return _LONG.pack(len(packed)) + packed
+            out += (_text(name), _LONG.pack(len(raw)), raw)
+    return b"".join(out)
 
 
 def _properties(item: Publication) -> tuple[int, bytes]:
-    flags = _CONTENT_TYPE | _HEADERS | _DELIVERY_MODE | _MESSAGE_ID | _TIME | _TYPE | _APP_ID
-    out = [_JSON, _table(item.headers), b"\x02" if item.persistent else b"\x01"]
+    table = _table(item.headers)
+    flags, out = _ALWAYS, [_JSON, _LONG.pack(len(table)), table, b"\x02" if item.persistent else b"\x01"]
     if item.correlation_id is not None:
         flags |= _CORRELATION_ID
         out.append(short(item.correlation_id))
@@ -100,10 +112,13 @@ def publish(item: Publication, channel: int, body_max: int, exchange: str | None
     """
     flags, properties = _properties(item)
     body, size = item.body, len(item.body)
-    header = _HEADER.pack(60, 0, size, flags) + properties
-    out = [_method(channel, item.exchange if exchange is None else exchange, item.routing_key)]
-    out += (_FRAME.pack(_CONTENT, channel, len(header)), header, _END)
+    out = [
+        _method(channel, item.exchange if exchange is None else exchange, item.routing_key),
+        _HEADER.pack(_CONTENT, channel, _HEADER_SIZE + len(properties), 60, 0, size, flags),
+        properties,
+    ]
     for start in range(0, size, body_max):
         chunk = body if size <= body_max else body[start : start + body_max]
-        out += (_FRAME.pack(_BODY, channel, len(chunk)), chunk, _END)
+        out += (_NEXT.pack(_END, _BODY, channel, len(chunk)), chunk)
+    out.append(_LAST)
     return b"".join(out)

@@ -84,7 +84,10 @@ def message_event(
         revision=revision,
         sent_at=timestamp(found.date) if found.date else None,
         to=_to(found, us, direction),
-        **_context(raw, found),
+        reply_to=_reply_to(raw, found),
+        thread=thread(found),
+        referral=_referral(found),
+        flags=_flags(found),
     )
     return build.received(
         raw,
@@ -132,19 +135,23 @@ def _to(found: t.Message, us: Party | None, direction: Literal["in", "echo"]) ->
     return (us,) if us is not None else ()
 
 
-def _context(raw: RawEvent, found: t.Message) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    fields["thread"] = thread(found)
+def _reply_to(raw: RawEvent, found: t.Message) -> MessageRef | None:
     quoted = found.reply_to_message
-    if quoted is not None and not (found.is_topic_message and quoted.message_id == found.message_thread_id):
-        fields["reply_to"] = reference(raw, quoted.chat, quoted.message_id, found.business_connection_id)
+    if quoted is None or (found.is_topic_message and quoted.message_id == found.message_thread_id):
+        return None
+    return reference(raw, quoted.chat, quoted.message_id, found.business_connection_id)
+
+
+def _referral(found: t.Message) -> Referral | None:
     payload = start_payload(found) if found.chat.private else None
-    if payload is not None:
-        fields["referral"] = Referral(source="shortlink", ref=payload)
+    return None if payload is None else Referral(source="shortlink", ref=payload)
+
+
+def _flags(found: t.Message) -> Flags | None:
     forwarded = found.forward_origin is not None or found.forward_date is not None
-    if forwarded or found.is_from_offline:
-        fields["flags"] = Flags(forwarded=forwarded, auto_generated=found.is_from_offline)
-    return fields
+    if not (forwarded or found.is_from_offline):
+        return None
+    return Flags(forwarded=forwarded, auto_generated=found.is_from_offline)
 
 
 def thread(found: t.Message) -> Thread | None:
