@@ -35,7 +35,7 @@ from gateway.settings.problems import SettingsError
 from gateway.settings.watch import watch
 from gateway.speech_service import SpeechService
 from gateway.supervisor import Supervisor
-from gateway.tuning import allow_files, calm_gc
+from gateway.tuning import allow_files, calm_gc, large_pages
 from gateway.web.admin import AdminServer
 from gateway.web.door import Shared
 from gateway.web.guard import admin_token
@@ -106,6 +106,7 @@ class App:
             supervisor.start("pauses", self.channels.follow_pauses, stage="pauses")
             if started is not None:
                 started(public)
+            large_pages()
             calm_gc()
             log.info("gateway_ready", http=public.address, channels=len(self.channels.all()))
             await self._stop.wait()

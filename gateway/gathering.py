@@ -17,14 +17,18 @@ GATHER_FROM = 16
 
 
 class Gathering:
-    """See the module; times are loop times in seconds."""
+    """See the module; times are loop times in seconds.
 
-    __slots__ = ("_expected", "_since")
+    Attributes:
+        expected: items that were under way at once, and may be again.
+        goal: as many are enough for a batch.
+    """
+
+    __slots__ = ("_since", "expected", "goal")
 
     def __init__(self) -> None:
         """Expect nobody."""
-        self._expected = 0
-        self._since = 0.0
+        self.expected, self.goal, self._since = 0, 1, 0.0
 
     @property
     def until(self) -> float:
@@ -36,14 +40,15 @@ class Gathering:
         self._since = since
 
     def expect(self, live: int) -> None:
-        """Note how many items are under way at once."""
-        self._expected = max(self._expected, live)
+        """Expect as many as are under way at once."""
+        self.expected = live
+        self.goal = 1 if live < GATHER_FROM else min(live, MOST)
 
     def enough(self, fresh: int, live: int, now: float) -> bool:
         """Tell whether `fresh` items, of the `live` ones that are under way, are to go now."""
-        if self._expected < GATHER_FROM or fresh >= min(self._expected, MOST):
+        if fresh >= self.goal:
             return True
         if now < self.until:
             return False
-        self._expected = live
+        self.expect(live)
         return True

@@ -13,7 +13,7 @@ from connectors.api import Blobs, ChannelConfig, Receipt
 from connectors.errors import Busy, StateUnavailable
 from gateway import telemetry
 from gateway.doctor.marks import Marks, marked
-from gateway.errands import Errands
+from gateway.errands import Errands, unsupported
 from gateway.gate import Gate
 from gateway.media_jobs import MediaJobs
 from gateway.order import Precedence, Statuses, concerned
@@ -25,8 +25,7 @@ from gateway.tickets import Patience, Ticket, Verdict, Waiter, resolve
 from normalizer import build, ids
 from normalizer.codecs.api import Codec
 from normalizer.errors import MalformedPayload
-from normalizer.model import ChannelRef, MessageParams, QuarantinedParams
-from normalizer.parts import Unsupported
+from normalizer.model import ChannelRef, QuarantinedParams
 from normalizer.raw import BadItem, Decoded, Event, Ignored, RawEvent
 
 log = structlog.get_logger(__name__)
@@ -82,7 +81,7 @@ class Intake:
         started = self._enter()
         try:
             items = list(self._codec.decode(raw))
-            events = self._ordinary(items)
+            events = self._errands.none_for(items)
         except MalformedPayload as exc:
             if raw.on_malformed == "quarantine":
                 return self._within(self._malformed(raw, str(exc)), started)
@@ -101,11 +100,11 @@ class Intake:
     def _ended(self, started: float, ended: Callable[[Receipt | Busy], None], waiter: Waiter) -> None:
         self._patience.end(waiter)
         self._leave(started)
-        if not waiter.safe:
+        if waiter.safe:
+            ended(Receipt.ACCEPTED if waiter.fresh else Receipt.DUPLICATE)
+        else:
             self.meters.refused("busy")
             ended(Busy())
-        else:
-            ended(Receipt.ACCEPTED if waiter.fresh else Receipt.DUPLICATE)
 
     def _enter(self) -> float:
         """Begin with a delivery; returns loop time. Raises `Busy`."""
@@ -131,15 +130,6 @@ class Intake:
             raise
         finally:
             self._leave(started)
-
-    def _ordinary(self, items: list[Decoded]) -> list[Event] | None:
-        """Return the events of a delivery that is nothing but events, for which nothing else has to be done."""
-        if not items or self._config.keep_raw or concerned(items):
-            return None
-        events = [item for item in items if type(item) is Event]
-        if len(events) < len(items) or any(map(_unsupported, events)) or self._errands.of(events):
-            return None
-        return events
 
     async def _doctors(self, raw: RawEvent) -> bool:
         """Drop what the doctor delivered to try the way in."""
@@ -204,7 +194,7 @@ class Intake:
         events = [item for item in items if type(item) is Event]
         if not events:
             return await self._set_aside(raw, items)
-        if self._config.keep_raw or any(map(_unsupported, events)):
+        if self._config.keep_raw or any(map(unsupported, events)):
             events = await self._with_raw(events, raw)
         errands = self._errands.of(events)
         future: asyncio.Future[None] = self._loop.create_future()
@@ -286,8 +276,3 @@ class Intake:
                 at=raw.received_at,
             )
         )
-
-
-def _unsupported(event: Event) -> bool:
-    params = event.params
-    return isinstance(params, MessageParams) and Unsupported in map(type, params.message.parts)

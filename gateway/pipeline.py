@@ -12,7 +12,7 @@ the spool, or on their way there, its new messages follow them, so that order ho
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -55,7 +55,6 @@ class Pipeline:
         self._patient: list[Ticket] = []  # behind spooled rows that the drain is about to publish
         self._live: dict[str, Ticket] = {}  # key → the ticket under way in this process
         self._sent: dict[Publication, Ticket] = {}
-        self._flying: Counter[str] = Counter()  # conversation → messages whose outcome is open
         self._wake = asyncio.Event()
         self._gathering = Gathering()
         self._timer: asyncio.TimerHandle | None = None
@@ -79,8 +78,10 @@ class Pipeline:
                 first.followers = [ticket]
             else:
                 first.followers.append(ticket)
-        self._gathering.expect(len(self._live))
-        if self._due():
+        gathering, live = self._gathering, len(self._live)
+        if live > gathering.expected:
+            gathering.expect(live)
+        if (len(self._fresh) >= gathering.goal or self._timer is None) and self._due():
             self._wake.set()
 
     def under_way(self, key: str) -> bool:
@@ -203,35 +204,37 @@ class Pipeline:
         They wait a moment in memory first: otherwise a busy conversation would never find its way out of the spool.
         """
         tickets = [*self._patient, *tickets]
-        behind = self._spool.waiting({ticket.conversation for ticket in tickets if ticket.conversation})
         self._patient = []
-        ready, now = self._broker.ready, self._loop.time()
+        spooled = self._spool.waiting(ticket.conversation for ticket in tickets)
+        ready, now, publishing = self._broker.ready, self._loop.time(), Stage.PUBLISHING
+        calm = ready and not (spooled or self._spooling.busy)
+        flying = set() if ready else {one.conversation for one in self._sent.values() if one.stage is publishing}
         batch: list[Publication] = []
         for ticket in tickets:
-            if self._must_wait(ticket, ready=ready, behind=behind, now=now):
+            behind = not calm and ticket.conversation in spooled
+            if not calm and self._must_wait(ticket, ready=ready, behind=behind, flying=flying, now=now):
                 ticket.stage = Stage.WAITING
                 self._patient.append(ticket)
                 continue
             item = self._render(ticket)
             if item is None:
                 continue
-            if not ready or ticket.conversation in behind or self._spooling.holds(ticket.conversation):
-                self._spooling.add(ticket)
-            else:
-                ticket.stage = Stage.PUBLISHING
-                self._flying[ticket.conversation] += 1
+            if calm or (ready and not behind and not self._spooling.holds(ticket.conversation)):
+                ticket.stage = publishing
                 self._sent[item] = ticket
                 batch.append(item)
+            else:
+                self._spooling.add(ticket)
         if batch:
             self._publish(batch, now)
 
-    def _must_wait(self, ticket: Ticket, *, ready: bool, behind: set[str], now: float) -> bool:
+    def _must_wait(self, ticket: Ticket, *, ready: bool, behind: bool, flying: set[str], now: float) -> bool:
         conversation = ticket.conversation
         if not conversation or self._spooling.holds(conversation):
             return False
         if not ready:  # an earlier message may have to go to the spool first
-            return conversation in self._flying
-        if conversation not in behind:
+            return conversation in flying
+        if not behind:
             return False
         ticket.patience = ticket.patience or now + PATIENCE_SECS
         return now < ticket.patience
@@ -259,31 +262,25 @@ class Pipeline:
         self._broker.submit(batch, outcome)
 
     def _on_outcome(self, items: Sequence[Publication], outcome: Outcome) -> None:
-        safe = []
+        safe, publishing = [], Stage.PUBLISHING
+        confirmed, unknown = outcome is Outcome.CONFIRMED, outcome is Outcome.UNKNOWN
         for item in items:
-            ticket = self._sent[item] if outcome is Outcome.UNKNOWN else self._sent.pop(item)
-            if ticket.stage is not Stage.PUBLISHING:  # its answer was late: it went to the spool meanwhile
+            ticket = self._sent[item] if unknown else self._sent.pop(item)
+            if ticket.stage is not publishing:  # its answer was late: it went to the spool meanwhile
                 self._spooling.late(ticket, outcome)
-                continue
-            self._landed(ticket.conversation)
-            if outcome is Outcome.CONFIRMED:
+            elif confirmed:
                 safe.append(ticket)
             else:
-                self._spooling.add(ticket, hold=outcome is Outcome.UNKNOWN, lost=outcome is not Outcome.REFUSED)
+                self._spooling.add(ticket, hold=unknown, lost=outcome is not Outcome.REFUSED)
         if safe:
             self._settlement.durable(safe, Verdict.PUBLISHED)
 
-    def _landed(self, conversation: str) -> None:
-        self._flying[conversation] -= 1
-        if not self._flying[conversation]:
-            del self._flying[conversation]
-
-    def _forget(self, ticket: Ticket, verdict: Verdict) -> list[Ticket]:
+    def _forget(self, ticket: Ticket) -> Sequence[Ticket]:
         """Take a settled ticket off the books; return its followers, which share the outcome."""
         if self._live.get(ticket.key) is ticket:
             del self._live[ticket.key]
-        followers, ticket.followers = ticket.followers or [], None
-        return followers
+        followers, ticket.followers = ticket.followers, None
+        return followers or ()
 
     def _dedup_state(self, *, ok: bool, reason: str = "") -> None:
         if ok != self._dedup_ok:

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 from dedup.api import Done
 from gateway.journal import Entry, Journal
-from gateway.telemetry import Meters
 from gateway.tickets import Stage, Ticket, Verdict
 from normalizer.model import EventParams, Message, MessageRef, QuarantinedParams, StatusParams
 
@@ -34,7 +35,7 @@ class Settlement:
         *,
         journal: Journal,
         clock: Callable[[], float],
-        forget: Callable[[Ticket, Verdict], list[Ticket]],
+        forget: Callable[[Ticket], Sequence[Ticket]],
         wake: Callable[[], None],
     ) -> None:
         """Take the journal and the pipeline's hooks."""
@@ -58,13 +59,15 @@ class Settlement:
 
     def durable(self, tickets: Sequence[Ticket], verdict: Verdict) -> None:
         """End items that are safe; see the module."""
-        ended: list[tuple[Ticket, Verdict]] = []
+        settled, ended = Stage.SETTLED, []
         for ticket in tickets:
-            ticket.stage = Stage.SETTLED
+            ticket.stage = settled
             self._done.append(Done(ticket.key, ticket.keep))
-            (self._noted if ticket.noted else ended).append((ticket, verdict))
-        if ended:
-            self._end(ended)
+            if ticket.noted:
+                self._noted.append((ticket, verdict))
+            else:
+                ended.append(ticket)
+        self._end(ended, verdict)
         if self._noted:
             self._wake()
 
@@ -94,8 +97,9 @@ class Settlement:
     def committed(self) -> None:
         """End what waited for the round trip that is over, also when the store was away: it is durable."""
         if self._asked:
-            ended, self._asked = self._asked, []
-            self._end(ended)
+            asked, self._asked = self._asked, []
+            for verdict, ended in groupby(asked, key=itemgetter(1)):
+                self._end([ticket for ticket, _ in ended], verdict)
 
     def put_back(self, done: Sequence[Done], released: Sequence[str]) -> None:
         """Offer what the store did not take again, with the next claims."""
@@ -105,7 +109,7 @@ class Settlement:
     def finish(self, ticket: Ticket, verdict: Verdict) -> None:
         """End an item that needs no commit."""
         ticket.stage = Stage.SETTLED
-        self._end([(ticket, verdict)])
+        self._end([ticket], verdict)
 
     def drained(self, ticket: Ticket) -> None:
         """Count an item that had been spooled and was confirmed late."""
@@ -114,48 +118,44 @@ class Settlement:
             ticket.meters.spooled.dec()
         self._journal.append([entry(ticket, "drained", self._clock())])
 
-    def _end(self, items: list[tuple[Ticket, Verdict]]) -> None:
-        now, lines = self._clock(), []
-        counts: Counter[tuple[Meters, Verdict, bool]] = Counter()
-        for ticket, verdict in items:
-            _tell(ticket, verdict, counts)
-            lines.append(entry(ticket, verdict.value, now))
-            for follower in self._forget(ticket, verdict):
-                follower.stage = Stage.SETTLED
-                shared = verdict if verdict is Verdict.REFUSED else Verdict.DUPLICATE
-                _tell(follower, shared, counts)
-                lines.append(entry(follower, shared.value, now))
-        for (meters, verdict, unchecked), number in counts.items():
-            _count(meters, verdict, number, unchecked=unchecked)
-        self._journal.append(lines)
+    def _end(self, tickets: Sequence[Ticket], verdict: Verdict) -> None:
+        """Tell whoever waits, first of all; then count and note it. Followers share the outcome."""
+        if not tickets:
+            return
+        followers: list[Ticket] = []
+        for ticket in tickets:
+            if ticket.waiter is not None:
+                ticket.waiter.settle(verdict)
+            elif ticket.told is not None:
+                ticket.told(verdict)
+            followers += self._forget(ticket)
+        if verdict is not Verdict.REFUSED:
+            _count([ticket for ticket in tickets if ticket.waiter is not None], verdict)
+        now, word = self._clock(), verdict.value
+        self._journal.append([entry(ticket, word, now) for ticket in tickets])
+        for follower in followers:
+            follower.stage = Stage.SETTLED
+        self._end(followers, Verdict.REFUSED if verdict is Verdict.REFUSED else Verdict.DUPLICATE)
 
 
-def _tell(ticket: Ticket, verdict: Verdict, counts: Counter[tuple[Meters, Verdict, bool]]) -> None:
-    if ticket.waiter is None:
-        if ticket.told is not None:
-            ticket.told(verdict)
-        return
-    if verdict is not Verdict.REFUSED:
-        counts[ticket.meters, verdict, ticket.unchecked] += 1
-    ticket.waiter.settle(verdict)
-
-
-def _count(meters: Meters, verdict: Verdict, number: int, *, unchecked: bool) -> None:
+def _count(tickets: Sequence[Ticket], verdict: Verdict) -> None:
     """Count the items of a batch that ended alike; a counter shared by processes costs a microsecond each time."""
-    meters.received.inc(number)
-    if verdict is Verdict.PUBLISHED:
-        meters.published.inc(number)
-    elif verdict is Verdict.SPOOLED:
-        meters.spooled.inc(number)
-    else:
-        meters.duplicate.inc(number)
-    if unchecked:
+    for meters, number in Counter([ticket.meters for ticket in tickets]).items():
+        meters.received.inc(number)
+        if verdict is Verdict.PUBLISHED:
+            meters.published.inc(number)
+        elif verdict is Verdict.SPOOLED:
+            meters.spooled.inc(number)
+        else:
+            meters.duplicate.inc(number)
+    for meters, number in Counter([ticket.meters for ticket in tickets if ticket.unchecked]).items():
         meters.unchecked.inc(number)
 
 
 def entry(ticket: Ticket, verdict: str, now: float) -> Entry:
     """Describe an item and its verdict for `omnigate why`."""
-    params = ticket.event.params
+    event = ticket.event
+    params = event.params
     message: Message | MessageRef | None = getattr(params, "message", None)
     return Entry(
         ts=now,
@@ -163,7 +163,7 @@ def entry(ticket: Ticket, verdict: str, now: float) -> Entry:
         event_id=params.event_id,
         message_id=(message and message.id) or "",
         provider_id=(message and message.provider_id) or "",
-        method=ticket.event.method,
+        method=event.method,
         verdict=verdict,
         detail="unchecked" if ticket.unchecked else _detail(params),
     )

@@ -136,6 +136,7 @@ class Ticket:
         "followers",
         "held",
         "keep",
+        "key",
         "late",
         "lost",
         "meters",
@@ -153,6 +154,7 @@ class Ticket:
     def __init__(self, event: Event, meters: Meters, waiter: Waiter | None, keep: float) -> None:
         """Start at the claim."""
         self.event, self.meters, self.waiter, self.keep = event, meters, waiter, keep
+        self.key = event.key  # of the dedup store
         conversation = event.params.conversation
         self.conversation = conversation.id if conversation is not None else ""
         self.stage = Stage.CLAIMING
@@ -176,8 +178,3 @@ class Ticket:
     def noted(self) -> bool:
         """Whether somebody of ours notes that it came, once it is told so (`RawEvent.noted`, `Intake.publish`)."""
         return self.waiter.noted if self.waiter is not None else self.told is not None
-
-    @property
-    def key(self) -> str:
-        """The dedup key."""
-        return self.event.key

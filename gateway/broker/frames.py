@@ -70,7 +70,7 @@ def _steady(name: str, value: str) -> bytes:
 
 
 def _table(headers: dict[str, str | int]) -> bytes:
-    out = []
+    out: list[bytes] = []
     for name, value in headers.items():
         if isinstance(value, int):
             out += (_number(name), _INT64.pack(value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from aiohttp.http_parser import RawRequestMessage
@@ -14,6 +15,21 @@ from connectors.addresses import Networks, client_address
 from connectors.api import Delivery
 
 T = TypeVar("T")
+
+PREFIX = "/c/"
+
+
+@lru_cache(maxsize=256)
+def address(target: str) -> tuple[str, str, bool]:
+    """Read a request target: the channel it names, the rest of its path, whether it has a query; no channel elsewhere.
+
+    Providers ask for the same again and again.
+    """
+    path, _, query = target.partition("?")
+    if not path.startswith(PREFIX):
+        return "", "", False
+    channel, _, rest = path[len(PREFIX) :].partition("/")
+    return channel, rest, bool(query)
 
 
 class Headers(Mapping[str, str]):

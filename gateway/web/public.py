@@ -25,7 +25,7 @@ from connectors.api import Delivery, HttpConnector, QuickConnector, Reply
 from connectors.pages import PageConnector
 from gateway.settings.model import HttpSection
 from gateway.web.address import BACKLOG, bind
-from gateway.web.delivery import delivery
+from gateway.web.delivery import PREFIX, address, delivery
 from gateway.web.direct import Work
 from gateway.web.door import Door, Shared
 from gateway.web.protocol import Connections, hide_versions
@@ -35,7 +35,7 @@ from gateway.web.streamed import Streamed, send
 log = structlog.get_logger(__name__)
 
 Mount = Callable[[Delivery], Awaitable[Reply | Streamed]]
-PREFIX, PAGES = "/c/", "/chat/"
+PAGES = "/chat/"
 ALLOWED = frozenset({"GET", "POST", "HEAD"})
 PAGE_METHODS = ALLOWED | {"OPTIONS", "PUT"}
 MOUNT_BYTES = 65_536
@@ -143,12 +143,9 @@ class PublicServer:
     def _take(self, connection: web.RequestHandler, message: RawRequestMessage, body: bytes) -> Work | None:
         """Say who answers a plain delivery; see `gateway.web.direct`."""
         target = message.path
-        if self._ending or not target.startswith(PREFIX):
-            return None
-        path, query, _ = target.partition("?")
-        channel, _, rest = path[len(PREFIX) :].partition("/")
+        channel, rest, query = address(target)
         endpoint = self._endpoints.get(channel)
-        if endpoint is None or len(body) > endpoint.max_bytes:
+        if self._ending or endpoint is None or len(body) > endpoint.max_bytes:
             return None
         peer = connection.peername
         told = delivery(
@@ -179,7 +176,7 @@ class PublicServer:
         path = request.rel_url.raw_path
         try:
             if path.startswith(PREFIX):
-                channel, _, rest = path[len(PREFIX) :].partition("/")
+                channel, rest, _ = address(path)
                 body = await self._body(request, self._endpoint(channel).max_bytes)
                 # Looked up again: a reload may have replaced it while a slow body came in.
                 return await self._serve(request, self._endpoint(channel).connector.handle, rest, body)

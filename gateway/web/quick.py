@@ -30,10 +30,14 @@ class Quick(web.StreamResponse):
         super().__init__(status=200)
         head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\nServer: omnigate\r\n"
         self._before, self._after = f"{head}Date: ".encode(), b"\r\n\r\n" + body
+        self._date, self._whole = "", b""
 
     def render(self) -> bytes:
         """Return it as it stands on the wire."""
-        return self._before + rfc822_formatted_time().encode() + self._after
+        date = rfc822_formatted_time()
+        if date is not self._date:  # aiohttp makes one per second
+            self._date, self._whole = date, self._before + date.encode() + self._after
+        return self._whole
 
     @property
     @override

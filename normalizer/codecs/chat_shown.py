@@ -65,10 +65,12 @@ def named(message: MessageRef | None) -> str | None:
 
 def words(parts: tuple[AnyPart, ...]) -> str:
     """Render parts that are safe as plain text, without the tags of HTML."""
-    return plain([
-        replace(part, body=_bare(part.body)) if isinstance(part, p.Text) and part.format == "html" else part
-        for part in parts
-    ])
+    return plain(
+        [
+            replace(part, body=_bare(part.body)) if isinstance(part, p.Text) and part.format == "html" else part
+            for part in parts
+        ]
+    )
 
 
 def _bare(body: str) -> str:
