@@ -54,14 +54,12 @@ def large_pages() -> int:
 
 
 def _whole_pages(maps: str) -> Iterator[int]:
-    """Number the large pages that fit into the heap, by the process's map; stacks, each behind a guard, are no part."""
-    guarded = ""
+    """Number the large pages that fit into the heap, by the process's map; the system leaves out what is not in use."""
     for line in maps.splitlines():
         place, rights, _, _, _, *name = line.split(maxsplit=5)
-        begin, _, end = place.partition("-")
-        if rights == "rw-p" and name in ([], ["[heap]"]) and begin != guarded:
+        if rights == "rw-p" and name in ([], ["[heap]"]):
+            begin, _, end = place.partition("-")
             yield from range(-(-int(begin, 16) // PAGE), int(end, 16) // PAGE)
-        guarded = end if rights == "---p" else ""
 
 
 def allow_files(connections: int) -> None:

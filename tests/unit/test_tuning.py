@@ -35,7 +35,7 @@ def _system() -> None:
         pytest.skip("this Linux is older than 6.1 and does not know MADV_COLLAPSE")
 
 
-def test_the_heap_is_in_large_pages_and_holds_what_it_held_and_stacks_stay_small() -> None:
+def test_the_heap_is_in_large_pages_and_holds_what_it_held_and_what_is_not_in_use_takes_no_memory() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
 
     pages, large_kb, more_kb, intact = done.stdout.split()
