@@ -18,18 +18,25 @@ local call, format, match = redis.call, string.format, string.match
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
+local memo = {} -- there are as many terms as channels
 local function millis(secs)
-  return format('%.0f', math.max(1, secs * 1000)) -- 0 would be an error of SET
+  local found = memo[secs]
+  if not found then
+    found = format('%.0f', math.max(1, secs * 1000)) -- 0 would be an error of SET
+    memo[secs] = found
+  end
+  return found
 end
 
-local committed = format('d:%.0f', now)
+local committed, keys = format('d:%.0f', now), prefix .. 'k:'
 for i = 1, #done do
-  call('SET', prefix .. 'k:' .. done[i][1], committed, 'PX', millis(done[i][2]))
+  local one = done[i]
+  call('SET', keys .. one[1], committed, 'PX', millis(one[2]))
 end
 
 local mine = 'c:' .. owner .. ':'
 for i = 1, #released do
-  local key = prefix .. 'k:' .. released[i]
+  local key = keys .. released[i]
   local value = call('GET', key)
   if value and string.sub(value, 1, #mine) == mine then
     local earlier = tonumber(match(value, ':(%d+)$'))
@@ -41,10 +48,11 @@ for i = 1, #released do
   end
 end
 
-local names, have = {}, {}
+local names, have, conversations = {}, {}, prefix .. 'c:'
 for i = 1, #takes do
-  names[2 * i - 1] = prefix .. 'k:' .. takes[i][1]
-  names[2 * i] = prefix .. 'c:' .. takes[i][2]
+  local take = takes[i]
+  names[2 * i - 1] = keys .. take[1]
+  names[2 * i] = conversations .. take[2]
 end
 for at = 1, #names, CHUNK do
   local values = call('MGET', unpack(names, at, math.min(at + CHUNK - 1, #names)))
@@ -57,32 +65,42 @@ local function next_seq(name, take)
   if take[2] == '' then
     return 0
   end
-  local last, known = match(have[name] or '0 ', '^(%d+) (.*)$')
-  local seq, address = math.max(take[4], last + 1), take[3]
-  if address == '' then
-    address = known
+  local last, address, known = 0, take[3], have[name]
+  if known then
+    local gap = string.find(known, ' ', 1, true)
+    last = string.sub(known, 1, gap - 1)
+    if address == '' then
+      address = string.sub(known, gap + 1)
+    end
   end
-  have[name] = format('%.0f ', seq) .. address
-  call('SET', name, have[name], 'EX', CONVERSATION_SECS)
+  local seq = math.max(take[4], last + 1)
+  known = format('%.0f ', seq) .. address
+  have[name] = known
+  call('SET', name, known, 'EX', CONVERSATION_SECS)
   return seq
 end
 
 local claimed = format('%s%.0f:', mine, now + lease)
+local first = claimed .. '0'
 local answers = {}
 for i = 1, #takes do
   local take, name = takes[i], names[2 * i - 1]
-  local value, redelivery = have[name], 0
-  local deadline, earlier = match(value or '', '^c:.*:(%d+):(%d+)$')
-  if deadline then
-    redelivery = earlier + 1
+  local value, claim = have[name], first
+  local redelivery, deadline, earlier = 0, nil, nil
+  if value then
+    deadline, earlier = match(value, '^c:.*:(%d+):(%d+)$')
+    if deadline then
+      redelivery = earlier + 1
+      claim = format('%s%.0f', claimed, redelivery)
+    end
   end
   if value and not deadline then
     answers[i] = { 'duplicate', 0, 0 }
   elseif deadline and tonumber(deadline) > now then
     answers[i] = { 'in_flight', 0, 0 }
   else
-    have[name] = format('%s%.0f', claimed, redelivery)
-    call('SET', name, have[name], 'PX', millis(lease / 1000 + take[5]))
+    have[name] = claim
+    call('SET', name, claim, 'PX', millis(lease / 1000 + take[5]))
     answers[i] = { 'new', next_seq(names[2 * i], take), redelivery }
   end
 end
