@@ -151,6 +151,9 @@ class Pipeline:
 
     async def _cycle(self) -> None:
         self._flush, self._cycling = False, True
+        if self._timer is not None:  # else it would wake the process for nothing
+            self._timer.cancel()
+            self._timer = None
         self._cycles += 1
         batch = [self._fresh.popleft() for _ in range(min(MOST, len(self._fresh)))]
         done, released = self._settlement.take_over()
