@@ -207,7 +207,7 @@ class Delivery(Struct, frozen=True, kw_only=True):
     method: str
     path: str
     url: str
-    query: dict[str, str]
+    query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
     remote: str | None = None

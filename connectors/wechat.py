@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from msgspec.structs import replace
@@ -99,7 +99,7 @@ class WechatConnector(PassiveConnector[WechatConfig]):
             self._crypto.check_receiver(encrypted)
         return _SIGNED
 
-    def _check_time(self, query: dict[str, str]) -> None:
+    def _check_time(self, query: Mapping[str, str]) -> None:
         try:
             check_timestamp(query.get("timestamp"), self._clock())
         except Unauthorized as exc:

@@ -9,7 +9,7 @@ https://developer.work.weixin.qq.com/document/path/90968
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec.structs import replace
 
@@ -74,7 +74,7 @@ class Callback:
         except MalformedPayload:
             raise Unauthorized("echostr cannot be decrypted; check `encoding_aes_key`", FORBIDDEN) from None
 
-    def _prove(self, query: dict[str, str], encrypted: str) -> None:
+    def _prove(self, query: Mapping[str, str], encrypted: str) -> None:
         timestamp = query.get("timestamp", "")
         try:
             check_timestamp(timestamp, self._clock())

@@ -213,13 +213,14 @@ class Pipeline:
         calm = ready and not (spooled or self._spooling.busy)
         flying = set() if ready else {one.conversation for one in self._sent.values() if one.stage is publishing}
         batch: list[Publication] = []
+        timestamp = int(self._clock())
         for ticket in tickets:
             behind = not calm and ticket.conversation in spooled
             if not calm and self._must_wait(ticket, ready=ready, behind=behind, flying=flying, now=now):
                 ticket.stage = Stage.WAITING
                 self._patient.append(ticket)
                 continue
-            item = self._render(ticket)
+            item = self._render(ticket, timestamp)
             if item is None:
                 continue
             if calm or (ready and not behind and not self._spooling.holds(ticket.conversation)):
@@ -242,14 +243,14 @@ class Pipeline:
         ticket.patience = ticket.patience or now + PATIENCE_SECS
         return now < ticket.patience
 
-    def _render(self, ticket: Ticket) -> Publication | None:
+    def _render(self, ticket: Ticket, timestamp: int) -> Publication | None:
         try:
             ticket.publication = envelope.publication(
                 ticket.event,
                 seq=ticket.seq,
                 redelivery=ticket.redelivery,
                 unchecked=ticket.unchecked,
-                timestamp=int(self._clock()),
+                timestamp=timestamp,
             )
         except Exception:
             log.exception("event_cannot_be_rendered", method=ticket.event.method)

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from enum import Enum
 
+from msgspec import Struct
+
 from connectors.errors import Busy
 from gateway.broker.api import Outcome, Publication
 from gateway.telemetry import Meters
@@ -43,27 +45,27 @@ class Stage(Enum):
     SETTLED = 6
 
 
-class Waiter:
+class Waiter(Struct, eq=False):
     """One delivery: done when the last of its items is settled.
 
     Attributes:
-        deadline: loop time.
-        fresh: one of its items was new.
         left: items that are not settled.
+        deadline: loop time until which it waits, if a `Patience` has it.
+        told: called once, at the end. It is given the waiter, so that it need not hold it: that would be a cycle, and
+            messages leave none (`calm_gc`).
         noted: see `Ticket.noted`.
+        fresh: one of its items was new.
         open: somebody still waits for it.
         safe: each of its items is; until then, or for ever, the provider has to try again.
     """
 
-    __slots__ = ("_told", "deadline", "fresh", "left", "noted", "open", "safe")
-
-    def __init__(self, items: int, deadline: float, told: Callable[[Waiter], None], *, noted: bool = False) -> None:
-        """Wait for `items` tickets, until `deadline` if a `Patience` has it; then call `told`, once.
-
-        It is given the waiter, so that it need not hold it: that would be a cycle, and messages leave none (`calm_gc`).
-        """
-        self.left, self.deadline, self._told, self.noted = items, deadline, told, noted
-        self.open, self.fresh, self.safe = True, False, False
+    left: int
+    deadline: float
+    told: Callable[[Waiter], None]
+    noted: bool = False
+    fresh: bool = False
+    open: bool = True
+    safe: bool = False
 
     def settle(self, verdict: Verdict) -> None:
         """Take the verdict of one item."""
@@ -76,13 +78,13 @@ class Waiter:
         self.left -= 1
         if not self.left:
             self.open, self.safe = False, True
-            self._told(self)
+            self.told(self)
 
     def expire(self) -> None:
         """Stop waiting: the provider shall try again."""
         if self.open:
             self.open = False
-            self._told(self)
+            self.told(self)
 
 
 def resolve(future: asyncio.Future[None], waiter: Waiter) -> None:
@@ -106,7 +108,7 @@ class Patience:
 
     def begin(self, items: int, started: float, told: Callable[[Waiter], None], *, noted: bool) -> Waiter:
         """Let a delivery of so many items wait, that came at `started` (loop time)."""
-        waiter = Waiter(items, started + self._secs, told, noted=noted)
+        waiter = Waiter(items, started + self._secs, told, noted)
         self._waiting[waiter] = None
         if self._timer is None:
             self._timer = self._loop.call_at(waiter.deadline, self._look)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
 from typing import Any, TypeVar
 
 from aiohttp.http_parser import RawRequestMessage
-from aiohttp.web_request import BaseRequest
+from msgspec import Struct
 from multidict import CIMultiDictProxy
 from typing_extensions import override
 
@@ -19,12 +18,8 @@ T = TypeVar("T")
 PREFIX = "/c/"
 
 
-@lru_cache(maxsize=256)
 def address(target: str) -> tuple[str, str, bool]:
-    """Read a request target: the channel it names, the rest of its path, whether it has a query; no channel elsewhere.
-
-    Providers ask for the same again and again.
-    """
+    """Read a request target: the channel it names, the rest of its path, whether there is a query; no channel elsewhere."""
     path, _, query = target.partition("?")
     if not path.startswith(PREFIX):
         return "", "", False
@@ -33,16 +28,17 @@ def address(target: str) -> tuple[str, str, bool]:
 
 
 class Headers(Mapping[str, str]):
-    """The header fields of a request, names in lower case; looked up when asked for, as few are.
+    """The header fields of a request, names in lower case; looked up when asked for, as few are, and remembered then.
 
     One that came in several lines has them joined by commas (RFC 9110 §5.3).
     """
 
-    __slots__ = ("_fields",)
+    __slots__ = ("_fields", "_known")
 
     def __init__(self, fields: CIMultiDictProxy[str]) -> None:
         """Read `fields`."""
         self._fields = fields
+        self._known: dict[str, str | None] = {}
 
     @override
     def __getitem__(self, name: str) -> str:
@@ -50,8 +46,16 @@ class Headers(Mapping[str, str]):
 
     @override
     def get(self, name: str, default: T | None = None) -> Any:
-        found = self._fields.getall(name, None)
-        return default if found is None else ", ".join(found)
+        if name in self._known:
+            value = self._known[name]
+        else:
+            found = self._fields.getall(name, None)
+            value = self._known[name] = None if found is None else ", ".join(found)
+        return default if value is None else value
+
+    def all(self, name: str) -> list[str]:
+        """Return each line of a field, none where it is missing."""
+        return self._fields.getall(name, [])
 
     @override
     def __contains__(self, name: object) -> bool:
@@ -66,38 +70,57 @@ class Headers(Mapping[str, str]):
         return sum(1 for _ in self)
 
 
+class Head(Struct, frozen=True, kw_only=True):
+    """What a request says before its body; shared by all that begin with the same bytes.
+
+    Attributes:
+        url: as the client asked for it.
+        channel: that it is for; empty where it is for something else.
+        rest: of the path, for the connector.
+        query: of the URL, decoded.
+    """
+
+    method: str
+    url: str
+    channel: str = ""
+    rest: str
+    query: Mapping[str, str]
+    headers: Headers
+
+
+def head_of(message: RawRequestMessage) -> Head:
+    """Describe a request that aiohttp's parser has read."""
+    channel, rest, query = address(message.path)
+    return Head(
+        method=message.method,
+        url=message.path,
+        channel=channel,
+        rest=rest,
+        query=dict(message.url.query) if query else {},
+        headers=Headers(message.headers),
+    )
+
+
 def delivery(
-    head: BaseRequest | RawRequestMessage,
-    url: str,
-    query: dict[str, str],
-    remote: str | None,
-    rest: str,
-    body: bytes,
-    *,
-    trusted: Networks,
-    connected: Callable[[], bool],
+    head: Head, body: bytes, remote: str | None, *, trusted: Networks, connected: Callable[[], bool]
 ) -> Delivery:
-    """Describe a request.
+    """Describe a request to a connector.
 
     Args:
-        head: its method and headers.
-        url: as the client asked for it.
-        query: of the URL, decoded.
-        remote: the peer; where it is one of the `trusted` proxies, whom that names.
-        rest: of the path, for the connector.
+        head: what it begins with.
         body: all of it.
+        remote: the peer; where it is one of the `trusted` proxies, whom that names.
         trusted: proxies.
         connected: see `Delivery`.
     """
-    headers = head.headers
     if trusted:
-        remote = client_address(remote, headers.getall("X-Forwarded-For", ()), trusted)
+        remote = client_address(remote, head.headers.all("X-Forwarded-For"), trusted)
     return Delivery(
         method=head.method,
-        path=rest,
-        url=url,
-        query=query,
-        headers=Headers(headers),
+        path=head.rest,
+        url=head.url,
+        query=head.query,
+        headers=head.headers,
         body=body,
         remote=remote,
         connected=connected,

@@ -33,6 +33,7 @@ from typing_extensions import override
 from yarl import URL
 
 from connectors.api import Reply
+from gateway.web.delivery import Head, head_of
 from gateway.web.heads import Heads, body_of, plain
 from gateway.web.quick import constant
 
@@ -40,7 +41,7 @@ log = structlog.get_logger(__name__)
 
 Work: TypeAlias = "Callable[[Callable[[Reply], None]], Awaitable[Reply] | None]"
 """Begins with a delivery: calls what it is given with the answer, or returns what to await for it. Raises nothing."""
-Take: TypeAlias = "Callable[[web.RequestHandler, RawRequestMessage, bytes], Work | None]"
+Take: TypeAlias = "Callable[[web.RequestHandler, Head, bytes], Work | None]"
 """Says who answers a delivery, or None where it is not for the short way."""
 Respond = Callable[[BaseRequest, Reply], web.StreamResponse]
 Parsed: TypeAlias = "tuple[list[tuple[RawRequestMessage, StreamReader]], bool, bytes]"
@@ -177,16 +178,17 @@ class ShortWay(web.RequestHandler):
         message, payload = messages[0]
         if self._close or not plain(message, payload):
             return False
-        if not self._begin(message, body_of(payload)):
+        head = head_of(message)
+        if not self._begin(head, body_of(payload)):
             return False
         self._parser.taken()
-        if data is not None:
-            self.whole = self._heads.note(data, message, payload.total_bytes)
+        if data is not None and not message.chunked:
+            self.whole = self._heads.note(data, head, payload.total_bytes)
         return True
 
-    def _begin(self, message: RawRequestMessage, body: bytes) -> bool:
+    def _begin(self, head: Head, body: bytes) -> bool:
         """Have a delivery answered, if somebody takes it."""
-        work = self._take(self, message, body)
+        work = self._take(self, head, body)
         if work is None:
             return False
         self._request_in_progress = self.busy = True

@@ -16,7 +16,6 @@ from functools import partial
 import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage
-from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_request import BaseRequest
 from msgspec.structs import replace
 
@@ -25,7 +24,7 @@ from connectors.api import Delivery, HttpConnector, QuickConnector, Reply
 from connectors.pages import PageConnector
 from gateway.settings.model import HttpSection
 from gateway.web.address import BACKLOG, bind
-from gateway.web.delivery import PREFIX, address, delivery
+from gateway.web.delivery import PREFIX, Head, Headers, address, delivery
 from gateway.web.direct import Work
 from gateway.web.door import Door, Shared
 from gateway.web.protocol import Connections, hide_versions
@@ -140,21 +139,16 @@ class PublicServer:
             self._server.pre_shutdown()
             await self._server.shutdown(timeout)
 
-    def _take(self, connection: web.RequestHandler, message: RawRequestMessage, body: bytes) -> Work | None:
+    def _take(self, connection: web.RequestHandler, head: Head, body: bytes) -> Work | None:
         """Say who answers a plain delivery; see `gateway.web.direct`."""
-        target = message.path
-        channel, rest, query = address(target)
-        endpoint = self._endpoints.get(channel)
+        endpoint = self._endpoints.get(head.channel)
         if self._ending or endpoint is None or len(body) > endpoint.max_bytes:
             return None
         peer = connection.peername
         told = delivery(
-            message,
-            target,
-            dict(message.url.query) if query else {},
-            str(peer[0]) if isinstance(peer, tuple) else peer,
-            rest,
+            head,
             body,
+            str(peer[0]) if isinstance(peer, tuple) else peer,
             trusted=self._trusted,
             connected=lambda: connection.transport is not None,
         )
@@ -221,15 +215,15 @@ class PublicServer:
         return self._response(request, await connector.serve(replace(head, body=body)))
 
     def _delivery(self, request: BaseRequest, rest: str, body: bytes) -> Delivery:
+        head = Head(
+            method=request.method,
+            url=str(request.rel_url),
+            rest=rest,
+            query=dict(request.query),
+            headers=Headers(request.headers),
+        )
         return delivery(
-            request,
-            str(request.rel_url),
-            dict(request.query),
-            request.remote,
-            rest,
-            body,
-            trusted=self._trusted,
-            connected=lambda: request.transport is not None,
+            head, body, request.remote, trusted=self._trusted, connected=lambda: request.transport is not None
         )
 
     def _response(self, request: BaseRequest, reply: Reply) -> web.StreamResponse:

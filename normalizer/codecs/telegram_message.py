@@ -69,8 +69,8 @@ def message_event(
         fields: reads the message again with all its fields.
     """
     chat, connection = found.chat, found.business_connection_id
-    where = conversation(raw, chat, connection)
     scope = provider_address(chat, connection)
+    where = build.conversation(raw, scope, conversation_kind(chat))
     sender, direction = _sender(found, us)
     edited = kind.startswith("edited_")
     revision = (found.edit_date or found.date) if edited else 0
@@ -84,8 +84,8 @@ def message_event(
         revision=revision,
         sent_at=timestamp(found.date) if found.date else None,
         to=_to(found, us, direction),
-        reply_to=_reply_to(raw, found),
-        thread=thread(found),
+        reply_to=None if found.reply_to_message is None else _reply_to(raw, found),
+        thread=None if found.message_thread_id is None else thread(found),
         referral=_referral(found),
         flags=_flags(found),
     )
@@ -143,8 +143,8 @@ def _reply_to(raw: RawEvent, found: t.Message) -> MessageRef | None:
 
 
 def _referral(found: t.Message) -> Referral | None:
-    payload = start_payload(found) if found.chat.private else None
-    return None if payload is None else Referral(source="shortlink", ref=payload)
+    payload = start_payload(found)
+    return Referral(source="shortlink", ref=payload) if payload is not None and found.chat.private else None
 
 
 def _flags(found: t.Message) -> Flags | None:

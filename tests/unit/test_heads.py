@@ -7,24 +7,43 @@ from aiohttp.http_writer import HttpVersion11
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from gateway.web.delivery import Head, head_of
 from gateway.web.heads import LONGEST, MOST, Heads
 
 HEAD = b"POST /c/shop HTTP/1.1\r\nHost: gw\r\nContent-Length: 2\r\n\r\n"
 
 
-def parsed(*, chunked: bool = False) -> RawRequestMessage:
-    return RawRequestMessage(
-        method="POST",
-        path="/c/shop",
-        version=HttpVersion11,
-        headers=CIMultiDictProxy(CIMultiDict({"Host": "gw", "Content-Length": "2"})),
-        raw_headers=(),
-        should_close=False,
-        compression=None,
-        upgrade=False,
-        chunked=chunked,
-        url=URL("/c/shop"),
+def parsed(path: str = "/c/shop", **fields: str) -> Head:
+    return head_of(
+        RawRequestMessage(
+            method="POST",
+            path=path,
+            version=HttpVersion11,
+            headers=CIMultiDictProxy(CIMultiDict({"Host": "gw", "Content-Length": "2", **fields})),
+            raw_headers=(),
+            should_close=False,
+            compression=None,
+            upgrade=False,
+            chunked=False,
+            url=URL(path),
+        )
     )
+
+
+def test_a_head_says_what_a_delivery_is_told() -> None:
+    head = parsed("/c/shop/a/b?x=1&y=%C3%A9&x=2")
+    assert (head.method, head.channel, head.rest, head.url) == ("POST", "shop", "a/b", "/c/shop/a/b?x=1&y=%C3%A9&x=2")
+    assert head.query == {"x": "1", "y": "é"}
+    assert parsed("/c/shop").query == {}
+    assert [parsed(path).channel for path in ("/media/1", "/c", "/C/shop", "/")] == ["", "", "", ""]
+
+
+def test_a_field_is_found_whatever_its_case_also_the_second_time() -> None:
+    headers = parsed(**{"X-Sign": "a"}).headers
+    for _ in range(2):
+        assert headers.get("x-sign") == headers.get("X-Sign", "b") == "a"
+        assert headers.get("x-other") is None
+        assert headers.get("x-other", "b") == "b"
 
 
 def knowing(head: bytes = HEAD) -> Heads:
@@ -53,7 +72,7 @@ def test_a_request_that_is_not_all_of_what_came_ends_the_certainty_and_is_not_ke
     heads = Heads()
     for _ in range(3):
         assert not heads.note(HEAD + b"{}{", parsed(), 2)
-        assert not heads.note(HEAD + b"2\r\n{}\r\n0\r\n\r\n", parsed(chunked=True), 2)
+        assert not heads.note(HEAD + b"2\r\n{}\r\n0\r\n\r\n", parsed(), 2)
         assert not heads.note(b"the end of a body" + HEAD, parsed(), 2)
     assert heads.find(HEAD + b"{}") is None
 
