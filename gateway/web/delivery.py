@@ -19,7 +19,7 @@ PREFIX = "/c/"
 
 
 def address(target: str) -> tuple[str, str, bool]:
-    """Read a request target: the channel it names, the rest of its path, whether there is a query; no channel elsewhere."""
+    """Read a request target: its channel (empty elsewhere), the rest of the path, whether there is a query."""
     path, _, query = target.partition("?")
     if not path.startswith(PREFIX):
         return "", "", False
