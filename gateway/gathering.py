@@ -8,9 +8,6 @@ more.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-
 MOST = 256
 """Items per round trip: bounds the latency a batch adds."""
 GATHER_SECS = 0.01
@@ -55,34 +52,3 @@ class Gathering:
             return False
         self.expect(live)
         return True
-
-
-class Alarm:
-    """One timer, set again and again."""
-
-    __slots__ = ("_loop", "_ring", "_timer")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], object]) -> None:
-        """Call `ring` when it goes off."""
-        self._loop, self._ring = loop, ring
-        self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def is_set(self) -> bool:
-        """Whether it will go off."""
-        return self._timer is not None
-
-    def set(self, when: float) -> None:
-        """Let it go off at a loop time, unless it will already."""
-        if self._timer is None:
-            self._timer = self._loop.call_at(when, self._off)
-
-    def stop(self) -> None:
-        """Do not let it go off: it would wake the process for nothing."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _off(self) -> None:
-        self._timer = None
-        self._ring()

@@ -17,10 +17,10 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from dedup.api import Claim, Deduplicator, DedupUnavailable, Done, Taken
+from dedup.api import Claim, Deduplicator, DedupUnavailable, Done, Take, Taken
 from gateway import envelope, telemetry
 from gateway.broker.api import Broker, Outcome, Publication
-from gateway.gathering import MOST, Alarm, Gathering
+from gateway.gathering import MOST, Gathering
 from gateway.journal import Journal
 from gateway.settlement import Settlement
 from gateway.spool import Spool
@@ -57,18 +57,12 @@ class Pipeline:
         self._sent: dict[Publication, Ticket] = {}
         self._wake = asyncio.Event()
         self._gathering = Gathering()
+        self._timer: asyncio.TimerHandle | None = None
         self._flush = False  # whether commits have waited for long enough
         self._cycling = False  # whether an exchange is under way, perhaps of commits alone
         self._cycles = 0
         self._loop = asyncio.get_running_loop()
-        self._alarm = Alarm(self._loop, self._wake.set)  # for a batch that gathers
-        self._settlement = Settlement(
-            journal=journal,
-            clock=clock,
-            forget=self._forget,
-            wake=self._wake.set,
-            busy=lambda: self._gathering.goal > 1,
-        )
+        self._settlement = Settlement(journal=journal, clock=clock, forget=self._forget, wake=self._wake.set)
         self._spooling = Spooling(spool, self._settlement, hold_secs=lease_secs)
         self._dedup_ok = True
 
@@ -87,7 +81,7 @@ class Pipeline:
         gathering, live = self._gathering, len(self._live)
         if live > gathering.expected:
             gathering.expect(live)
-        if (len(self._fresh) >= gathering.goal or not self._alarm.is_set) and self._due():
+        if (len(self._fresh) >= gathering.goal or self._timer is None) and self._due():
             self._wake.set()
 
     def under_way(self, key: str) -> bool:
@@ -97,8 +91,7 @@ class Pipeline:
     @property
     def idle(self) -> bool:
         """Whether nothing is under way (for the drain at shutdown)."""
-        settlement = self._settlement
-        return settlement.booked and not (self._live or self._cycling or settlement.committing or self._spooling.busy)
+        return not (self._live or self._cycling or self._settlement.committing or self._spooling.busy)
 
     @property
     def dedup_ok(self) -> bool:
@@ -130,19 +123,22 @@ class Pipeline:
             return False
         if self._gathering.enough(len(self._fresh), len(self._live), self._loop.time()):
             return True
-        self._alarm.set(self._gathering.until)
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._gathering.until, self._gathered)
         return False
+
+    def _gathered(self) -> None:
+        self._timer = None
+        self._wake.set()
 
     async def _sweep(self) -> None:
         """Look again at what waits for another worker or for the drain, and commit what no claims took along."""
         while True:
             cycles = self._cycles
             await asyncio.sleep(RETRY_SECS)
-            if cycles == self._cycles:
-                self._settlement.book()
-                if self._settlement.committing:
-                    self._flush = True
-                    self._wake.set()
+            if self._settlement.committing and cycles == self._cycles:
+                self._flush = True
+                self._wake.set()
             if self._elsewhere:
                 again, self._elsewhere = self._elsewhere, []
                 for ticket in again:
@@ -155,7 +151,9 @@ class Pipeline:
 
     async def _cycle(self) -> None:
         self._flush, self._cycling = False, True
-        self._alarm.stop()
+        if self._timer is not None:  # else it would wake the process for nothing
+            self._timer.cancel()
+            self._timer = None
         self._cycles += 1
         batch = [self._fresh.popleft() for _ in range(min(MOST, len(self._fresh)))]
         done, released = self._settlement.take_over()
@@ -172,7 +170,7 @@ class Pipeline:
 
     async def _work(self, batch: list[Ticket], done: list[Done], released: list[str]) -> None:
         now = self._clock()
-        takes = [ticket.take(now) for ticket in batch]
+        takes = [_take(ticket, now) for ticket in batch]
         try:
             answers = await self._dedup.exchange(takes, done, released, lease=self._lease)
             self._dedup_state(ok=True)
@@ -184,7 +182,6 @@ class Pipeline:
         mine = [ticket for ticket, answer in zip(batch, answers, strict=True) if self._claimed(ticket, answer)]
         if mine:
             self._send(mine)
-        self._settlement.book()
 
     def _claimed(self, ticket: Ticket, answer: Taken) -> bool:
         if answer.claim is Claim.DUPLICATE:
@@ -294,3 +291,9 @@ class Pipeline:
             self._dedup_ok = ok
             telemetry.DEDUP_UP.set(ok)
             log.warning("dedup_store_back" if ok else "dedup_store_away", reason=reason)
+
+
+def _take(ticket: Ticket, now: float) -> Take:
+    conversation = ticket.event.params.conversation
+    address = (conversation.provider_id or "") if conversation is not None else ""
+    return Take(ticket.key, ticket.conversation, address, int(now * 1_000_000), ticket.keep)

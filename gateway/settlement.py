@@ -37,22 +37,15 @@ class Settlement:
         clock: Callable[[], float],
         forget: Callable[[Ticket], Sequence[Ticket]],
         wake: Callable[[], None],
-        busy: Callable[[], bool],
     ) -> None:
-        """Take the journal and the pipeline's hooks; `busy` tells that it will call `book` in a moment."""
-        self._journal, self._clock, self._forget, self._wake, self._busy = journal, clock, forget, wake, busy
-        self._ended: list[tuple[float, Verdict, Sequence[Ticket]]] = []  # to be counted and noted
+        """Take the journal and the pipeline's hooks."""
+        self._journal, self._clock, self._forget, self._wake = journal, clock, forget, wake
         self._done: list[Done] = []
         self._noted: list[tuple[Ticket, Verdict]] = []  # their commit is among `_done`
         self._asked: list[tuple[Ticket, Verdict]] = []  # their commit is under way
         self._released: list[str] = []
         self._uncommitted: list[Done] = []
         self._unreleased: list[str] = []
-
-    @property
-    def booked(self) -> bool:
-        """Whether all that ended is counted and noted."""
-        return not self._ended
 
     @property
     def committing(self) -> bool:
@@ -120,31 +113,13 @@ class Settlement:
 
     def drained(self, ticket: Ticket) -> None:
         """Count an item that had been spooled and was confirmed late."""
-        self.book()  # that it was spooled
         if ticket.waiter is not None:
             ticket.meters.published.inc()
             ticket.meters.spooled.dec()
         self._journal.append([entry(ticket, "drained", self._clock())])
 
-    def book(self) -> None:
-        """Count what has ended and write it into the journal."""
-        ended, self._ended = self._ended, []
-        lines: list[Entry] = []
-        counted: dict[Verdict, list[Ticket]] = {}
-        for now, verdict, tickets in ended:
-            word = verdict.value
-            lines += [entry(ticket, word, now) for ticket in tickets]
-            counted.setdefault(verdict, []).extend(tickets)
-        for verdict, tickets in counted.items():
-            if verdict is not Verdict.REFUSED:
-                _count([ticket for ticket in tickets if ticket.waiter is not None], verdict)
-        self._journal.append(lines)
-
     def _end(self, tickets: Sequence[Ticket], verdict: Verdict) -> None:
-        """Tell whoever waits; where many do, what has ended is counted and noted after the next round trip has begun.
-
-        Followers share the outcome.
-        """
+        """Tell whoever waits, first of all; then count and note it. Followers share the outcome."""
         if not tickets:
             return
         followers: list[Ticket] = []
@@ -154,9 +129,10 @@ class Settlement:
             elif ticket.told is not None:
                 ticket.told(verdict)
             followers += self._forget(ticket)
-        self._ended.append((self._clock(), verdict, tickets))
-        if not self._busy():
-            self.book()
+        if verdict is not Verdict.REFUSED:
+            _count([ticket for ticket in tickets if ticket.waiter is not None], verdict)
+        now, word = self._clock(), verdict.value
+        self._journal.append([entry(ticket, word, now) for ticket in tickets])
         for follower in followers:
             follower.stage = Stage.SETTLED
         self._end(followers, Verdict.REFUSED if verdict is Verdict.REFUSED else Verdict.DUPLICATE)

@@ -9,7 +9,6 @@ from enum import Enum
 from msgspec import Struct
 
 from connectors.errors import Busy
-from dedup.api import Take
 from gateway.broker.api import Outcome, Publication
 from gateway.telemetry import Meters
 from normalizer.raw import Event
@@ -181,9 +180,3 @@ class Ticket:
     def noted(self) -> bool:
         """Whether somebody of ours notes that it came, once it is told so (`RawEvent.noted`, `Intake.publish`)."""
         return self.waiter.noted if self.waiter is not None else self.told is not None
-
-    def take(self, now: float) -> Take:
-        """Describe the claim; `now` in seconds since the epoch."""
-        conversation = self.event.params.conversation
-        address = (conversation.provider_id or "") if conversation is not None else ""
-        return Take(self.key, self.conversation, address, int(now * 1_000_000), self.keep)
