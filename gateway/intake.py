@@ -201,14 +201,14 @@ class Intake:
         waiter = self._patience.begin(len(events), started, partial(resolve, future), noted=raw.noted)
         try:
             tickets = [Ticket(event, self.meters, waiter, self._keep) for event in events]
-            early = [ticket for ticket in tickets if not ticket.event.after]
-            self._pipeline.submit(early)
+            late = [ticket for ticket in tickets if ticket.event.after]
+            self._pipeline.submit([ticket for ticket in tickets if not ticket.event.after] if late else tickets)
             if errands:
                 await self._errands.hold(errands)  # beside the pipeline's own waiting
             if len(events) < len(items):
                 await self._set_aside(raw, items)
-            if len(early) < len(tickets):
-                await self._submit_late([ticket for ticket in tickets if ticket.event.after])
+            if late:
+                await self._submit_late(late)
             await future
         finally:
             self._patience.end(waiter)

@@ -28,7 +28,7 @@ _NAME = re.compile(r"(\d{4}-\d\d-\d\d)\.[^.]+\.jsonl")
 _ID_PREFIXES = ("", "evt_", "msg_")  # the dedup key is the bare `event_id`
 
 
-class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Entry(Struct, kw_only=True, omit_defaults=True):
     """What became of one item.
 
     Attributes:

@@ -244,19 +244,17 @@ class Pipeline:
         return now < ticket.patience
 
     def _render(self, ticket: Ticket, timestamp: int) -> Publication | None:
+        event = ticket.event
         try:
-            ticket.publication = envelope.publication(
-                ticket.event,
-                seq=ticket.seq,
-                redelivery=ticket.redelivery,
-                unchecked=ticket.unchecked,
-                timestamp=timestamp,
+            publication = envelope.publication(
+                event, seq=ticket.seq, redelivery=ticket.redelivery, unchecked=ticket.unchecked, timestamp=timestamp
             )
         except Exception:
-            log.exception("event_cannot_be_rendered", method=ticket.event.method)
+            log.exception("event_cannot_be_rendered", method=event.method)
             self._settlement.failed(ticket, release=True)
             return None
-        return ticket.publication
+        ticket.rendered(publication)
+        return publication
 
     def _publish(self, batch: list[Publication], started: float) -> None:
         def outcome(items: Sequence[Publication], result: Outcome) -> None:

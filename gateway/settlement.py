@@ -20,9 +20,8 @@ from itertools import groupby
 from operator import itemgetter
 
 from dedup.api import Done
-from gateway.journal import Entry, Journal
+from gateway.journal import Journal
 from gateway.tickets import Stage, Ticket, Verdict
-from normalizer.model import EventParams, Message, MessageRef, QuarantinedParams, StatusParams
 
 MOST_UNCOMMITTED = 10_000  # commits kept while the dedup store is away; a lost one costs a marked redelivery at most
 
@@ -116,7 +115,7 @@ class Settlement:
         if ticket.waiter is not None:
             ticket.meters.published.inc()
             ticket.meters.spooled.dec()
-        self._journal.append([entry(ticket, "drained", self._clock())])
+        self._journal.append([ticket.entry("drained", self._clock())])
 
     def _end(self, tickets: Sequence[Ticket], verdict: Verdict) -> None:
         """Tell whoever waits, first of all; then count and note it. Followers share the outcome."""
@@ -132,7 +131,7 @@ class Settlement:
         if verdict is not Verdict.REFUSED:
             _count([ticket for ticket in tickets if ticket.waiter is not None], verdict)
         now, word = self._clock(), verdict.value
-        self._journal.append([entry(ticket, word, now) for ticket in tickets])
+        self._journal.append([ticket.entry(word, now) for ticket in tickets])
         for follower in followers:
             follower.stage = Stage.SETTLED
         self._end(followers, Verdict.REFUSED if verdict is Verdict.REFUSED else Verdict.DUPLICATE)
@@ -150,26 +149,3 @@ def _count(tickets: Sequence[Ticket], verdict: Verdict) -> None:
             meters.duplicate.inc(number)
     for meters, number in Counter([ticket.meters for ticket in tickets if ticket.unchecked]).items():
         meters.unchecked.inc(number)
-
-
-def entry(ticket: Ticket, verdict: str, now: float) -> Entry:
-    """Describe an item and its verdict for `omnigate why`."""
-    event = ticket.event
-    params = event.params
-    message: Message | MessageRef | None = getattr(params, "message", None)
-    return Entry(
-        ts=now,
-        channel=params.channel.id,
-        event_id=params.event_id,
-        message_id=(message and message.id) or "",
-        provider_id=(message and message.provider_id) or "",
-        method=event.method,
-        verdict=verdict,
-        detail="unchecked" if ticket.unchecked else _detail(params),
-    )
-
-
-def _detail(params: EventParams) -> str:
-    if isinstance(params, QuarantinedParams):
-        return f"quarantine row {params.quarantine_id}"
-    return params.status if isinstance(params, StatusParams) else ""

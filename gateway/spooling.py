@@ -169,7 +169,7 @@ def _item(ticket: Ticket, hold_secs: float) -> SpoolItem:
         raise AssertionError("a ticket is rendered before it is spooled")
     return SpoolItem(
         publication=ticket.publication,
-        channel=ticket.event.params.channel.id if ticket.waiter is not None else OWN,
+        channel=ticket.meters.channel if ticket.waiter is not None else OWN,
         conversation=ticket.conversation,
         hold_secs=hold_secs if ticket.held else 0.0,
         redelivery=ticket.lost and not ticket.held,

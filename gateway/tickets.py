@@ -10,7 +10,9 @@ from msgspec import Struct
 
 from connectors.errors import Busy
 from gateway.broker.api import Outcome, Publication
+from gateway.journal import Entry
 from gateway.telemetry import Meters
+from normalizer.model import EventParams, Message, MessageRef, QuarantinedParams, StatusParams
 from normalizer.raw import Event
 
 LATE_SECS = 0.05
@@ -130,9 +132,10 @@ class Patience:
 
 
 class Ticket:
-    """One item; `waiter` is None for what the gateway itself tells."""
+    """One item; `waiter` is None for what the gateway itself tells, and `event` is there until it is `rendered`."""
 
     __slots__ = (
+        "_entry",
         "conversation",
         "event",
         "followers",
@@ -161,6 +164,7 @@ class Ticket:
         self.conversation = conversation.id if conversation is not None else ""
         self.stage = Stage.CLAIMING
         self.publication: Publication | None = None
+        self._entry: Entry | None = None
         self.followers: list[Ticket] | None = None  # the same key, delivered while this one is under way
         self.row: int | None = None  # of the spool
         self.seq = self.redelivery = 0
@@ -180,3 +184,35 @@ class Ticket:
     def noted(self) -> bool:
         """Whether somebody of ours notes that it came, once it is told so (`RawEvent.noted`, `Intake.publish`)."""
         return self.waiter.noted if self.waiter is not None else self.told is not None
+
+    def rendered(self, publication: Publication) -> None:
+        """Keep what is sent and what the journal tells; let the event go, so that its memory serves the next one."""
+        self.publication, self._entry = publication, _entry(self.event, unchecked=self.unchecked)
+        del self.event
+
+    def entry(self, verdict: str, now: float) -> Entry:
+        """Fill in the line of the journal; there is one per ticket."""
+        line = self._entry = self._entry or _entry(self.event, unchecked=self.unchecked)
+        line.verdict, line.ts = verdict, now
+        return line
+
+
+def _entry(event: Event, *, unchecked: bool) -> Entry:
+    params = event.params
+    message: Message | MessageRef | None = getattr(params, "message", None)
+    return Entry(
+        ts=0.0,
+        channel=params.channel.id,
+        event_id=params.event_id,
+        message_id=(message and message.id) or "",
+        provider_id=(message and message.provider_id) or "",
+        method=event.method,
+        verdict="",
+        detail="unchecked" if unchecked else _detail(params),
+    )
+
+
+def _detail(params: EventParams) -> str:
+    if isinstance(params, QuarantinedParams):
+        return f"quarantine row {params.quarantine_id}"
+    return params.status if isinstance(params, StatusParams) else ""
