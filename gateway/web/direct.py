@@ -3,27 +3,25 @@
 aiohttp wakes the connection's task for each request, which makes a request object, a writer, another task and a
 response: a third of all the CPU a delivery costs. Nearly every delivery needs none of it: a whole POST with a small
 body on a connection that stays open, answered with a constant "200". Such a one is taken out of the parser's hands
-here (`Tap`) and answered without a task, or, where something has to be waited for on its way to the pipeline, by one.
-One whose head is known already is not even shown to the parser (`gateway.web.heads`).
+(`gateway.web.tap`) and answered without a task, or, where something has to be waited for on its way to the pipeline,
+by one. One whose head is known already is not even shown to the parser (`gateway.web.heads`).
 
 Everything else (a body that is still coming in, a refusal, another method, HTTP/1.0, pipelined requests …) goes on to
 aiohttp as if nobody had looked; so do headers that do not end and whatever is no HTTP. An answer that is no constant
 is written by aiohttp as well, only the request is made up afterwards. Requests that come while one is under way wait
 for it, with reading paused, and then take aiohttp's way: answers keep their order, and nobody fills the memory.
 
-What is used of aiohttp's insides is listed in `PARTS`; a release that has not all of it takes its own way always.
+What is used of aiohttp's insides is listed in `PARTS` there; a release that has not all of it takes its own way always.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import cache
 from typing import Any, TypeAlias
 
 import structlog
 from aiohttp import HttpVersion11, web
-from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.http_writer import StreamWriter
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
@@ -35,7 +33,8 @@ from yarl import URL
 from connectors.api import Reply
 from gateway.web.delivery import Head, head_of
 from gateway.web.heads import Heads, body_of, plain
-from gateway.web.quick import constant
+from gateway.web.quick import Outbox, constant
+from gateway.web.tap import Tap, possible
 
 log = structlog.get_logger(__name__)
 
@@ -44,13 +43,7 @@ Work: TypeAlias = "Callable[[Callable[[Reply], None]], Awaitable[Reply] | None]"
 Take: TypeAlias = "Callable[[web.RequestHandler, Head, bytes], Work | None]"
 """Says who answers a delivery, or None where it is not for the short way."""
 Respond = Callable[[BaseRequest, Reply], web.StreamResponse]
-Parsed: TypeAlias = "tuple[list[tuple[RawRequestMessage, StreamReader]], bool, bytes]"
 
-PARTS = frozenset({
-    "_buffer_paused", "_close", "_force_close", "_handler_waiter", "_keepalive_handle", "_keepalive_timeout",
-    "_messages", "_next_keepalive_close_time", "_parser", "_pause_reading_for_buffer", "_process_keepalive",
-    "_reading_paused", "_request_factory", "_request_in_progress", "_waiter",
-})  # fmt: skip
 _HEAD = RawRequestMessage(
     method="POST",
     path="/",
@@ -67,53 +60,6 @@ _HEAD = RawRequestMessage(
 FAILED = Reply(status=500, body=b"internal error")
 
 
-@cache
-def possible() -> bool:
-    """Tell whether this release of aiohttp has what the short way needs."""
-    known = {name for kind in web.RequestHandler.__mro__ for name in vars(kind)}
-    return known >= PARTS and "_buffer" in vars(StreamReader)
-
-
-class Tap:
-    """Stands in for a connection's parser, and keeps from aiohttp what takes the short way."""
-
-    def __init__(self, parser: Any, connection: ShortWay) -> None:
-        """Ask `parser`, offer to `connection`."""
-        self._feed, self._connection = parser.feed_data, connection
-        self.taken = parser.message_consumed
-        self.fault: HttpProcessingError | None = None
-        self.feed_eof, self.pause_reading, self.set_upgraded = (
-            parser.feed_eof,
-            parser.pause_reading,
-            parser.set_upgraded,
-        )
-
-    def feed_data(self, data: bytes) -> Parsed:
-        """Parse; raises what the parser raises."""
-        busy, whole = self._connection.busy, self._connection.whole
-        self._connection.whole = False  # unless `offer` finds that it still is
-        if self.fault is not None:
-            if busy:
-                return [], False, b""
-            fault, self.fault = self.fault, None
-            raise fault
-        try:
-            found: Parsed = self._feed(data)
-        except HttpProcessingError as exc:
-            if not busy:
-                raise
-            self.fault = exc  # refused after the answer to what came before it
-            return [], False, b""
-        if found[0] and self._connection.offer(found[0], data if whole else None, upgraded=found[1]):
-            return [], found[1], found[2]
-        return found
-
-    def message_consumed(self) -> None:
-        """Note that aiohttp begins with a request."""
-        self._connection.theirs = True
-        self.taken()
-
-
 class ShortWay(web.RequestHandler):
     """A connection that answers plain deliveries itself.
 
@@ -124,7 +70,19 @@ class ShortWay(web.RequestHandler):
             between two requests then, and one that begins like an earlier one need not be shown to it.
     """
 
-    __slots__ = ("_ending", "_heads", "_idle", "_late", "_respond", "_take", "_task", "busy", "theirs", "whole")
+    __slots__ = (
+        "_ending",
+        "_heads",
+        "_idle",
+        "_late",
+        "_outbox",
+        "_respond",
+        "_take",
+        "_task",
+        "busy",
+        "theirs",
+        "whole",
+    )
 
     def __init__(
         self,
@@ -135,15 +93,17 @@ class ShortWay(web.RequestHandler):
         ending: Callable[[], bool],
         idle: dict[asyncio.Protocol, None],
         heads: Heads,
+        outbox: Outbox,
         **options: Any,
     ) -> None:
         """Ask `take` for each plain delivery.
 
         `respond` renders answers that are no constants; `ending` tells that a connection ends with its next answer;
-        `idle` has the connections that are at nothing; `heads` are those of all connections.
+        `idle` has the connections that are at nothing; `heads` and `outbox` are those of all connections.
         """
         super().__init__(manager, **options)
-        self._take, self._respond, self._ending, self._idle, self._heads = take, respond, ending, idle, heads
+        self._take, self._respond, self._ending, self._idle = take, respond, ending, idle
+        self._heads, self._outbox = heads, outbox
         self._task: asyncio.Task[None] | None = None
         self.busy = False
         self._late: list[tuple[RawRequestMessage, StreamReader]] = []
@@ -210,15 +170,26 @@ class ShortWay(web.RequestHandler):
         self._answer(reply)
 
     def _answer(self, reply: Reply) -> None:
-        """Write the answer to the delivery under way; raises nothing, its caller has other things to do."""
+        """Have the answer to the delivery under way written; raises nothing, its caller has other things to do."""
         transport = self.transport
         try:
             if transport is not None:
                 fast = None if self._close or self._ending() else constant(reply, transport)
                 if fast is None:
                     self._task = self._loop.create_task(self._formally(reply))
-                    return
-                transport.write(fast)
+                else:
+                    self._outbox.put(self._write, fast)
+                return
+        except Exception:
+            log.exception("request_failed")
+            self.force_close()
+        self._answered()
+
+    def _write(self, answer: bytes) -> None:
+        """Write a constant answer; raises nothing."""
+        try:
+            if self.transport is not None:
+                self.transport.write(answer)
         except Exception:
             log.exception("request_failed")
             self.force_close()

@@ -84,4 +84,4 @@ def plain(message: RawRequestMessage, payload: StreamReader) -> bool:
 
 def body_of(payload: StreamReader) -> bytes:
     """Look at a body that is complete and that nobody has read; aiohttp may still want to."""
-    return b"".join(payload._buffer) if payload.total_bytes else b""  # noqa: SLF001 -- see `gateway.web.direct.PARTS`
+    return b"".join(payload._buffer) if payload.total_bytes else b""  # noqa: SLF001 -- see `gateway.web.tap.PARTS`

@@ -19,6 +19,7 @@ from typing_extensions import override
 
 from gateway.web.direct import Respond, ShortWay, Take
 from gateway.web.heads import Heads
+from gateway.web.quick import Outbox
 
 log = structlog.get_logger(__name__)
 
@@ -86,6 +87,7 @@ class Connections(web.Server):
         """
         super().__init__(handler, **options)
         self._limit, self._options = limit, {"take": take, "respond": respond, "heads": Heads(), **options}
+        self._outbox = Outbox(asyncio.get_running_loop())
         self.open = 0
         self.changed: Callable[[asyncio.BaseProtocol], None] = lambda _: None
         self.idle: dict[asyncio.Protocol, None] = {}
@@ -101,7 +103,12 @@ class Connections(web.Server):
             if isinstance(longest, web.RequestHandler):
                 longest.force_close()
         return Connection(
-            self, ending=lambda: self.ending, idle=self.idle, loop=asyncio.get_running_loop(), **self._options
+            self,
+            ending=lambda: self.ending,
+            idle=self.idle,
+            outbox=self._outbox,
+            loop=asyncio.get_running_loop(),
+            **self._options,
         )
 
     @override

@@ -11,8 +11,8 @@ import pytest
 from typing_extensions import override
 
 from connectors.api import Delivery, Reply
-from gateway.web.direct import Parsed, Tap, possible
 from gateway.web.public import Endpoint
+from gateway.web.tap import Parsed, Tap, possible
 from tests.integration.test_public_server import GOOD, LIMIT, Lab, Shop, post, serving
 
 
