@@ -184,6 +184,26 @@ async def test_an_answer_for_a_client_that_has_gone_harms_nobody(lab: Lab) -> No
             await asyncio.sleep(0.01)
 
 
+async def test_who_hangs_up_while_answers_are_written_keeps_nobody_from_theirs(lab: Lab) -> None:
+    quick = Quick()
+    lab.endpoints["quick"] = Endpoint(quick, LIMIT)
+    clients = [await lab.connect() for _ in range(3)]
+    for client in clients:
+        quick.arrived.clear()
+        await client.send(TO_QUICK)
+        await quick.arrived.wait()
+    connections = lab.server._server.connections
+
+    for number, answer in enumerate(quick.answers):  # all in one turn of the event loop
+        answer(Reply(body=b"%d" % number))
+    for connection, end in zip(connections, ("abort", "close"), strict=False):
+        assert connection.transport is not None
+        getattr(connection.transport, end)()
+
+    assert (await clients[2].answer()).body == b"2"
+    assert (await clients[2].ask(GOOD)).status == 200
+
+
 async def test_requests_behind_a_delivery_without_a_task_wait_for_it(lab: Lab) -> None:
     quick = Quick()
     lab.endpoints["quick"] = Endpoint(quick, LIMIT)
