@@ -49,7 +49,8 @@ def large_pages() -> int:
             return 0
         madvise = ctypes.CDLL(None).madvise
         madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-        return sum(madvise(page * PAGE, PAGE, _MADV_COLLAPSE) == 0 for page in _whole_pages(_MAPS.read_text()))
+        maps = _MAPS.read_text(errors="replace")
+        return sum(madvise(page * PAGE, PAGE, _MADV_COLLAPSE) == 0 for page in _whole_pages(maps))
     return 0
 
 
