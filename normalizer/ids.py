@@ -10,6 +10,8 @@ from __future__ import annotations
 from functools import lru_cache
 from hashlib import blake2b
 
+KEPT_CHARS = 256
+"""Longer ids are worked out each time: a sender chooses them, up to the size of a delivery, and thousands are kept."""
 DIGEST_BYTES = 16  # 128 bits: a collision among 10^12 messages has a chance of about 10^-15
 
 
@@ -24,6 +26,8 @@ def _packed(*fields: str) -> str:
 
 _place = lru_cache(maxsize=4096)(_packed)
 """The same for fields that come again: where something is, not what it is."""
+_known = lru_cache(maxsize=32_768)(digest)
+"""Ids of who and where, which come again, too."""
 
 
 def _hashed(packed: str) -> str:
@@ -40,7 +44,7 @@ def dedup_key(channel_id: str, kind: str, scope: str, native_id: str, revision: 
         native_id: the provider's own id.
         revision: ``edit_date`` and the like; empty for the original.
     """
-    place = _place(channel_id, kind, scope)
+    place = (_place if len(scope) <= KEPT_CHARS else _packed)(channel_id, kind, scope)
     return _hashed(f"{place}{len(native_id)}:{native_id}{len(revision)}:{revision}")
 
 
@@ -51,19 +55,18 @@ def event_id(key: str) -> str:
 
 def message_id(channel_id: str, scope: str, native_id: str) -> str:
     """Name a message; all its revisions, reactions and receipts share this id."""
-    return "msg_" + _hashed(f"{_place(channel_id, scope)}{len(native_id)}:{native_id}")
+    place = (_place if len(scope) <= KEPT_CHARS else _packed)(channel_id, scope)
+    return "msg_" + _hashed(f"{place}{len(native_id)}:{native_id}")
 
 
-@lru_cache(maxsize=16_384)
 def conversation_id(channel_id: str, provider_id: str) -> str:
     """Name a conversation of a channel."""
-    return "cnv_" + digest(channel_id, provider_id)
+    return "cnv_" + (_known if len(provider_id) <= KEPT_CHARS else digest)(channel_id, provider_id)
 
 
-@lru_cache(maxsize=16_384)
 def contact_id(scheme: str, value: str) -> str:
     """Name a contact; not tied to a channel, so that one address is one contact everywhere."""
-    return "ctc_" + digest(scheme, value)
+    return "ctc_" + (_known if len(value) <= KEPT_CHARS else digest)(scheme, value)
 
 
 def media_id(channel_id: str, native_id: str) -> str:

@@ -6,19 +6,14 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from gateway.broker.api import Publication
 from gateway.telemetry import Meters
 from gateway.tickets import Ticket, Verdict, Waiter
 from gateway.web.quick import Outbox
-from normalizer import ids
 from normalizer.model import ChannelRef, MessageRef, StatusParams
 from normalizer.raw import Event
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-FIELD = st.text(max_size=20)
 
 
 def event() -> Event:
@@ -91,9 +86,3 @@ async def test_answers_of_one_turn_are_written_in_order_in_the_next_and_those_th
     assert written == [b"0", b"1", b"2"]
     await asyncio.sleep(0)
     assert written == [b"0", b"1", b"2", b"1!"]
-
-
-@given(FIELD, FIELD, FIELD, FIELD, FIELD)
-def test_ids_are_digests_of_their_fields(channel: str, kind: str, scope: str, native: str, revision: str) -> None:
-    assert ids.dedup_key(channel, kind, scope, native, revision) == ids.digest(channel, kind, scope, native, revision)
-    assert ids.message_id(channel, scope, native) == "msg_" + ids.digest(channel, scope, native)
