@@ -84,8 +84,8 @@ def message_event(
         revision=revision,
         sent_at=timestamp(found.date) if found.date else None,
         to=_to(found, us, direction),
-        reply_to=None if found.reply_to_message is None else _reply_to(raw, found),
-        thread=None if found.message_thread_id is None else thread(found),
+        reply_to=_reply_to(raw, found),
+        thread=thread(found),
         referral=_referral(found),
         flags=_flags(found),
     )

@@ -117,6 +117,17 @@ async def test_who_goes_again_when_answered_shares_the_round_trips(tmp_path, rab
     assert len(claims) <= 30
 
 
+async def test_a_batch_that_has_gone_leaves_no_timer_that_would_wake_the_process(
+    tmp_path, rabbit_url, store, monkeypatch
+):
+    monkeypatch.setattr("gateway.gathering.GATHER_SECS", 60)
+    async with rig(tmp_path, broker_url=rabbit_url, **store) as it:
+        async with asyncio.timeout(30):
+            await give_together(it, rounds=5)
+            await it.until(lambda: it.pipeline.idle)
+        assert it.pipeline._timer is None
+
+
 async def test_what_gathers_is_not_sent_early_by_commits_that_it_will_take_along(
     tmp_path, rabbit_url, store, monkeypatch
 ):

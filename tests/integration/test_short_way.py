@@ -297,3 +297,30 @@ async def test_headers_are_looked_up_in_lower_case_and_joined_where_there_are_se
     assert dict(told.headers) == {"host": "gw", "x-one": "1, 2", "content-length": "2"}
     with pytest.raises(KeyError):
         told.headers["x-two"]
+
+
+async def test_deliveries_with_the_same_head_are_told_alike_and_another_head_is_not_taken_for_it() -> None:
+    requests = [
+        b"POST /c/shop/%d?n=%d HTTP/1.1\r\nHost: gw\r\nX-Forwarded-For: 203.0.113.%d\r\nContent-Length: 1\r\n\r\n%d"
+        % (n, n, n, n)
+        for n in (1, 2)
+    ]
+    async with serving(trusted_proxies=("127.0.0.0/8",)) as lab:
+        client = await lab.connect()
+        for _ in range(3):  # a head is kept at the second time, and found at the third
+            for request in requests:
+                assert (await client.ask(request)).status == 200
+    told = [(one.path, one.query, one.remote, one.body) for one in lab.shop.taken]
+    assert told == 3 * [("1", {"n": "1"}, "203.0.113.1", b"1"), ("2", {"n": "2"}, "203.0.113.2", b"2")]
+
+
+async def test_an_answer_that_became_ready_while_the_server_ends_is_still_written(lab: Lab) -> None:
+    quick = Quick()
+    lab.endpoints["quick"] = Endpoint(quick, LIMIT)
+    client = await lab.connect()
+    await client.send(TO_QUICK)
+    await quick.arrived.wait()
+    quick.answers.pop()(Reply(body=b"done"))
+    await lab.server.close(5.0)
+    assert (await client.answer()).body == b"done"
+    assert await client.closed()
