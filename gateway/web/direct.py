@@ -24,7 +24,7 @@ import structlog
 from aiohttp import HttpVersion11, web
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.http_writer import StreamWriter
-from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_request import BaseRequest
 from multidict import CIMultiDict, CIMultiDictProxy
 from typing_extensions import override
@@ -34,7 +34,7 @@ from connectors.api import Reply
 from gateway.web.delivery import Head, head_of
 from gateway.web.heads import Heads, body_of, plain
 from gateway.web.quick import Outbox, constant
-from gateway.web.tap import Tap, possible
+from gateway.web.tap import Message, Tap, possible
 
 log = structlog.get_logger(__name__)
 
@@ -106,7 +106,7 @@ class ShortWay(web.RequestHandler):
         self._heads, self._outbox = heads, outbox
         self._task: asyncio.Task[None] | None = None
         self.busy = False
-        self._late: list[tuple[RawRequestMessage, StreamReader]] = []
+        self._late: list[Message] = []
         self.theirs = False
         self.whole = possible()
         if self.whole:
@@ -121,9 +121,7 @@ class ShortWay(web.RequestHandler):
                 return
         super().data_received(data)
 
-    def offer(
-        self, messages: list[tuple[RawRequestMessage, StreamReader]], data: bytes | None, *, upgraded: bool
-    ) -> bool:
+    def offer(self, messages: list[Message], data: bytes | None, *, upgraded: bool) -> bool:
         """Take what was parsed, or leave it to aiohttp.
 
         `data` is what it came in, where the parser had been between two requests before; else None.
