@@ -27,14 +27,15 @@ print(large_pages(), kb("AnonHugePages:"), kb("Rss:") - before, all(one == str(n
 """
 
 
-@pytest.fixture(autouse=True)
-def _system() -> None:
+@pytest.fixture
+def _large_pages_exist() -> None:
     if sys.platform != "linux" or not THP.exists() or "[never]" in THP.read_text():
         pytest.skip("this system has no transparent large pages, or its administrator forbids them")
     if tuple(int(part) for part in platform.release().split(".")[:2]) < (6, 1):
         pytest.skip("this Linux is older than 6.1 and does not know MADV_COLLAPSE")
 
 
+@pytest.mark.usefixtures("_large_pages_exist")
 def test_the_heap_is_in_large_pages_and_holds_what_it_held_and_what_is_not_in_use_takes_no_memory() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
 
