@@ -151,7 +151,8 @@ def shop(gateway: GatewayProcess, secret: str = "one", team: str = "blue") -> st
     """Describe the channel `shop`, with the secret in a file."""
     path = gateway.folder / "secrets" / secret
     path.parent.mkdir(exist_ok=True)
-    path.write_text(secret)
+    if not path.exists():  # written anew it would be empty for a moment, in which a gateway that starts refuses it
+        path.write_text(secret)
     return SHOP.format(where=f"file:{path}", labels=f'{{ team = "{team}" }}')
 
 
@@ -317,8 +318,10 @@ async def test_a_file_dropped_in_while_the_gateway_starts_is_not_overlooked(
 ) -> None:
     gateway = make_gateway()
     assert gateway.term() == 0
+    write(gateway, "shop.toml", shop(gateway))
     process = gateway.launch()
     while "gateway_ready" not in process.output():  # no probe of the admin port: that would be too late
+        assert process.returncode is None, process.output()
         write(gateway, "shop.toml", shop(gateway, team=str(next(_numbers))))
         await asyncio.sleep(0.005)
     write(gateway, "shop.toml", shop(gateway, secret="last"))
