@@ -96,15 +96,18 @@ INVITE = request("INVITE", 1, body=_sdp(), first=True)
 ACK = request("ACK", 1)
 CALL = INVITE + PROVISIONAL + expect(200) + ACK
 """Until the call is up."""
+TALKING = INVITE + PROVISIONAL + expect(200) + TALK + ACK
+"""The same, speaking. From the ACK on the other side may ask something at once; sipp aborts a call of which a request
+comes while it is at a ``nop``."""
 BYE = request("BYE", 99) + expect(200, plain=True)
 HUNG_UP = expect("BYE", within_ms=30_000) + respond("200 OK")
 REFUSED_ACK = request("ACK", 1, first=True)
 
-TALK_AND_BYE = _scenario(CALL, TALK, pause(), BYE)
-VANISH = _scenario(CALL, TALK, pause())
+TALK_AND_BYE = _scenario(TALKING, pause(), BYE)
+VANISH = _scenario(TALKING, pause())
 """Says no BYE; its sound stops when sipp ends."""
-WAIT_FOR_BYE = _scenario(CALL, TALK, HUNG_UP)
-BYES_CROSS = _scenario(CALL, TALK, expect("BYE", within_ms=30_000), BYE)
+WAIT_FOR_BYE = _scenario(TALKING, HUNG_UP)
+BYES_CROSS = _scenario(TALKING, expect("BYE", within_ms=30_000), BYE)
 """Hangs up, and never answers the other side's BYE."""
 SILENT = _scenario(CALL, HUNG_UP)
 """Never sends sound."""
@@ -112,7 +115,7 @@ DELAYED_OFFER = _scenario(
     request("INVITE", 1, first=True), PROVISIONAL, expect(200), request("ACK", 1, body=_sdp()), TALK, pause(), BYE
 )
 EARLY_MEDIA = _scenario(
-    INVITE, expect(100, optional=True), expect(180, optional=True), expect(183), expect(200), ACK, TALK, pause(), BYE
+    INVITE, expect(100, optional=True), expect(180, optional=True), expect(183), expect(200), TALK, ACK, pause(), BYE
 )
 _GIVEN_UP = (  # the 200 of the CANCEL and the 487 of the INVITE come in any order, by UDP and through proxies
     expect(180, optional=True)
@@ -125,8 +128,7 @@ CANCEL = _scenario(INVITE, expect(100, optional=True), expect(180), pause(), _CA
 CANCEL_AT_ONCE = _scenario(INVITE, expect(100), _CANCELLED)
 """Gives up as soon as it knows that the INVITE arrived, while the other side is still making its mind up."""
 HOLD = _scenario(
-    CALL,
-    TALK,
+    TALKING,
     pause(),
     request("INVITE", 2, body=_sdp(2, "sendonly")) + expect(100, optional=True) + expect(200) + request("ACK", 2),
     pause(),
@@ -138,7 +140,7 @@ _REHELD = "".join(
     expect("INVITE", within_ms=20_000) + respond("200 OK", body=_sdp(2 + number, direction)) + expect("ACK")
     for number, direction in enumerate(("recvonly", "sendrecv"))
 )
-GATEWAY_HOLDS = _scenario(CALL, TALK, _REHELD, HUNG_UP)
+GATEWAY_HOLDS = _scenario(TALKING, _REHELD, HUNG_UP)
 """Is put on hold, taken off again, and hung up by the other side."""
 _TIMER = ("Supported: timer", "Require: timer")
 
@@ -146,7 +148,7 @@ _TIMER = ("Supported: timer", "Require: timer")
 def _timed(refresher: str, allow: str) -> str:
     """Call with a session timer (RFC 4028) of 90 s, the shortest."""
     headers = (f"Allow: {allow}", "Supported: timer", f"Session-Expires: 90;refresher={refresher}", "Min-SE: 90")
-    return request("INVITE", 1, *headers, body=_sdp(), first=True) + PROVISIONAL + expect(200) + ACK + TALK
+    return request("INVITE", 1, *headers, body=_sdp(), first=True) + PROVISIONAL + expect(200) + TALK + ACK
 
 
 _WITH_UPDATE, _WITHOUT_UPDATE = "INVITE, ACK, BYE, CANCEL, UPDATE", "INVITE, ACK, BYE, CANCEL"
@@ -217,8 +219,7 @@ def _notify(cseq: int, fragment: str, state: str) -> str:
 def transferred(final: str = "200 OK") -> str:
     """Let a caller be transferred: it takes the REFER, and tells how its own call went."""
     return _scenario(
-        CALL,
-        TALK,
+        TALKING,
         expect("REFER", within_ms=20_000),
         respond("202 Accepted"),
         _notify(2, "100 Trying", "active;expires=60"),

@@ -49,14 +49,17 @@ def sweep(secs: float, *, seed: int = 1) -> Pcm:
     return np.asarray(smooth / np.abs(smooth).max() * 12_000, dtype=np.int16)
 
 
-WINDOW, PIECE = 800, 160
-"""Samples: 100 ms, of which each must be found; and 20 ms, by which it is looked where sound was inserted."""
+WINDOW, FRAME, BLOCK = 800, 160, 20
+"""Samples: 100 ms, of which each must be found; 20 ms, by which a jitter buffer inserts; and what is told apart."""
 MOST_SECS = 1.5
-"""How much may be inserted in one place."""
-ALIKE, SEAM = 0.99, 0.93
-"""Correlation of a window that is what was sent; and of one within or before which sound was inserted: PJSIP blends
-some 10 ms there. (A frame of 20 ms that is something else makes it 0.89 or less, where all is equally loud.)"""
+"""How much may be inserted in all."""
+ALIKE = 0.99
+"""Correlation of a window that is what was sent."""
+_BLEND = 5
+"""Blocks about a seam in which PJSIP blends what it inserted with what follows: 10 ms, and so a block more. They are
+left out of the comparison."""
 _QUIET = 64
+Lags = NDArray[np.int_]
 
 
 class Found(NamedTuple):
@@ -65,7 +68,7 @@ class Found(NamedTuple):
     Attributes:
         lag: where its end is, in samples after its own place.
         likeness: correlation, -1 to 1, without what was inserted within it; 1 for silence that is silent.
-        inserted: samples that were inserted within it.
+        inserted: samples that were inserted within it; less than 0 where something is missing.
     """
 
     lag: int
@@ -76,33 +79,26 @@ class Found(NamedTuple):
 def trace(sent: Pcm, heard: Pcm) -> list[Found]:
     """Find each window of what was sent in what was heard, one after the other.
 
-    Between any two samples something may have been inserted: a jitter buffer does so when a packet is late. Nothing may
-    be missing, changed, or elsewhere; a window of which that is not so is unlike.
+    Anywhere whole frames may have been inserted: a jitter buffer does so when a packet is late. Nothing may be missing,
+    changed, or elsewhere; a window of which that is not so is unlike. The very first frame is not looked at: it is lost
+    where it comes before PJSIP's bridge listens (connectors/sip/README.md).
     """
-    found: list[Found] = []
-    lag = _begin(sent, heard)
-    for begin in range(0, sent.size - WINDOW + 1, WINDOW):
-        piece = sent[begin : begin + WINDOW]
-        one = Found(lag, likeness(piece, _at(heard, begin + lag)))
-        if one.likeness < ALIKE:
-            one = max(one, _stretched(sent, heard, begin, lag), key=lambda it: it.likeness)
-        if one.likeness < SEAM:  # where it is earlier than it should be, something is missing before it
-            after, sure = _search(piece, heard, begin + lag - int(MOST_SECS * RATE), begin + lag)
-            one = Found(after - begin, -1.0) if sure >= ALIKE else one
-        lag = one.lag
-        found.append(one)
-    return found
+    if sent.size < WINDOW:
+        return []
+    begin = _begin(sent, heard)
+    straight = _windows(sent, heard, np.full(sent.size // BLOCK, begin))
+    if all(one.likeness >= ALIKE for one in straight):
+        return straight
+    return _windows(sent, heard, _path(sent, heard, begin))
 
 
 def lost(sent: Pcm, heard: Pcm, *, alike: float = ALIKE) -> list[str]:
     """Say what of the sent sound was not heard as it was; nothing is good. All of what was sent must be there."""
     wrong: list[str] = []
-    seam = True
     for number, one in enumerate(trace(sent, heard)):
-        if one.likeness < (min(alike, SEAM) if seam or one.inserted else alike):
+        if one.likeness < alike:
             more = f", {one.inserted} inserted" if one.inserted else ""
             wrong.append(f"at {number * WINDOW / RATE:g} s: {one.likeness:.3f}{more}")
-        seam = one.inserted > 0 or is_quiet(sent[number * WINDOW : (number + 1) * WINDOW])
     return wrong
 
 
@@ -121,74 +117,104 @@ def is_quiet(pcm: Pcm) -> bool:
     return bool(np.abs(pcm.astype(np.int32)).max(initial=0) < _QUIET)
 
 
-def _at(heard: Pcm, begin: int) -> Pcm:
-    return heard[max(0, begin) : max(0, begin + WINDOW)]
-
-
 def _begin(sent: Pcm, heard: Pcm) -> int:
-    """Find where the first window that can be heard begins; sound may have been inserted within it already."""
+    """Find at which lag one window is that can be heard: the first that is found for sure, else the surest."""
+    places = [(0.0, 0)]
     for begin in range(0, sent.size - WINDOW + 1, WINDOW):
         if not is_quiet(window := sent[begin : begin + WINDOW]):
-            lag = _search(window, heard, 0, heard.size)[0] - begin
-            return min(_lags(sent, heard, begin, begin + WINDOW, lag - int(MOST_SECS * RATE), lag), default=lag)
-    return 0
+            place, sure = _search(window, heard)
+            places.append((sure, place - begin))
+            if sure >= ALIKE:
+                break
+    return max(places)[1]
 
 
-def _lags(sent: Pcm, heard: Pcm, begin: int, end: int, least: int, most: int) -> set[int]:
-    """Find pieces of a part of what was sent, and return at which lags they were heard."""
-    lags: set[int] = set()
-    for at in range(begin, min(end, sent.size) - PIECE + 1, PIECE // 2):
-        if not is_quiet(piece := sent[at : at + PIECE]):
-            place, sure = _search(piece, heard, at + least, at + most)
-            if sure > 0.98:
-                lags.add(place - at)
-    return lags
-
-
-def _search(piece: Pcm, heard: Pcm, first: int, last: int) -> tuple[int, float]:
-    """Find where between two places `piece` begins, and how sure that is: by normalised cross-correlation."""
-    first = max(0, first)
-    part, needle = heard[first : max(first, last) + piece.size].astype(float), piece.astype(float)
+def _search(piece: Pcm, heard: Pcm) -> tuple[int, float]:
+    """Find where `piece` begins, and how sure that is: by normalised cross-correlation."""
+    part, needle = heard.astype(float), piece.astype(float)
     if part.size < needle.size:
-        return first, 0.0
+        return 0, 0.0
     size = 1 << (needle.size + part.size).bit_length()
     spectrum = np.fft.rfft(part, size) * np.conj(np.fft.rfft(needle, size))
     products = np.fft.irfft(spectrum, size)[: part.size - needle.size + 1]
     energies = np.cumsum(np.concatenate([[0.0], part**2]))
     energy = np.maximum(energies[needle.size :] - energies[: -needle.size], 1.0)
-    likeness = products / np.sqrt(energy * max(float(needle @ needle), 1.0))
-    best = int(np.argmax(likeness))
-    return first + best, float(likeness[best])
+    alike = products / np.sqrt(energy * max(float(needle @ needle), 1.0))
+    best = int(np.argmax(alike))
+    return best, float(alike[best])
 
 
-def _stretched(sent: Pcm, heard: Pcm, begin: int, lag: int) -> Found:
-    """Find a window that has inserted sound in it."""
-    lags = _lags(sent, heard, begin, begin + 2 * WINDOW, lag, lag + int(MOST_SECS * RATE)) | {lag}
-    return _composed(sent[begin : begin + WINDOW], heard, begin, sorted(lags))
+def _path(sent: Pcm, heard: Pcm, begin: int) -> Lags:
+    """Find at which lag each block is: whole frames before or after `begin`, so that all is most alike (Viterbi).
 
-
-def _composed(piece: Pcm, heard: Pcm, begin: int, lags: list[int]) -> Found:
-    """Compose a window of sound at lags that only grow, so that it is most like what was sent (Viterbi)."""
-    rows, columns = np.array(lags)[:, None], np.arange(piece.size)[None, :]
-    places = begin + rows + columns
-    known, padded = (places >= 0) & (places < heard.size), np.append(heard, 0).astype(float)
-    there = padded[np.where(known, places, -1)]
-    errors = (there - piece) ** 2
-    jump = 0.001 * float(np.sum(piece.astype(float) ** 2)) + 1.0  # not for the sake of a few samples
-    costs: list[float] = errors[:, 0].tolist()
-    came: list[list[int]] = [[]]
-    for column in errors.T[1:].tolist():
-        least, source, sources = float("inf"), 0, []
-        for row, cost in enumerate(costs):
-            jumps = least + jump < cost
-            sources.append(source if jumps else row)
-            costs[row] = (least + jump if jumps else cost) + column[row]
-            if cost < least:
-                least, source = cost, row
-        came.append(sources)
+    That something is inserted costs little, that something is missing much.
+    """
+    reach = int(MOST_SECS * RATE) // FRAME
+    lags = begin + FRAME * np.arange(-reach, reach + 1)
+    errors = np.stack([_errors(sent, heard, int(lag)) for lag in lags], axis=1)
+    inserting, missing = BLOCK * 256.0, 4 * WINDOW * float(np.mean(sent.astype(float) ** 2)) + 1e6
+    costs, numbers, came = errors[0], np.arange(lags.size), []
+    for error in errors[1:]:
+        least = np.minimum.accumulate(costs)
+        lower = np.maximum.accumulate(np.where(costs <= least, numbers, 0))
+        grown = np.append(np.inf, least[:-1]) + inserting
+        best = int(np.argmin(costs))
+        source = np.where(grown <= costs, np.append(0, lower[:-1]), numbers)  # as late as possible
+        costs = np.minimum(grown, costs)
+        source[costs > costs[best] + missing] = best
+        costs = np.minimum(costs, costs[best] + missing) + error
+        came.append(source)
     path = [int(np.argmin(costs))]
-    for sources in came[:0:-1]:
-        path.append(sources[path[-1]])
-    path.reverse()
-    composed = there[path, np.arange(piece.size)].astype(np.int16)
-    return Found(lags[path[-1]], likeness(piece, composed), lags[path[-1]] - lags[0])
+    for source in reversed(came):
+        path.append(int(source[path[-1]]))
+    return np.array(lags[path[::-1]])
+
+
+def _errors(sent: Pcm, heard: Pcm, lag: int) -> NDArray[np.float64]:
+    """Return for each block how much energy of it is not heard at a lag, or is more."""
+    there, _ = _at(heard, np.arange(sent.size // BLOCK * BLOCK) + lag)
+    return np.asarray(((there - sent[: there.size]) ** 2).reshape(-1, BLOCK).sum(axis=1))
+
+
+def _at(heard: Pcm, places: Lags) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return what was heard at some places, silence beyond it, and which of them there are."""
+    known = (places >= 0) & (places < heard.size)
+    return np.append(heard, np.int16(0)).astype(float)[np.where(known, places, -1)], known
+
+
+def _windows(sent: Pcm, heard: Pcm, path: Lags) -> list[Found]:
+    """Compare each window with what was heard on a path."""
+    there, known = _at(heard, np.arange(path.size * BLOCK) + np.repeat(path, BLOCK))
+    clear = np.repeat(~_blended(sent, there, path), BLOCK)
+    found, lag = [], int(path[0])
+    for begin in range(0, sent.size - WINDOW + 1, WINDOW):
+        whole = slice(begin, begin + WINDOW)
+        before, lag = lag, int(path[(begin + WINDOW) // BLOCK - 1])
+        part = clear[whole]
+        if (np.diff(path[max(0, begin // BLOCK - 1) : (begin + WINDOW) // BLOCK]) < 0).any():
+            alike = -1.0  # something is missing
+        elif not known[whole].all() or not part.any():
+            alike = 0.0
+        else:
+            alike = likeness(sent[whole][part], there[whole][part].astype(np.int16))
+        found.append(Found(lag, alike, lag - before))
+    return found
+
+
+def _blended(sent: Pcm, there: NDArray[np.float64], path: Lags) -> NDArray[np.bool_]:
+    """Tell which blocks are not to be compared: the first frame, and those about a seam that differ most.
+
+    A seam in silence may be anywhere in it, so its end is taken for one too.
+    """
+    said = sent[: there.size].astype(float).reshape(-1, BLOCK)
+    errors = ((there.reshape(-1, BLOCK) - said) ** 2).sum(axis=1)
+    silent = np.abs(said).max(axis=1) < _QUIET
+    blended = np.zeros(path.size, dtype=np.bool_)
+    blended[: FRAME // BLOCK] = True
+    for seam in [0, *(np.flatnonzero(np.diff(path)) + 1)]:
+        loud = np.flatnonzero(~silent[seam:])
+        for place in {seam, seam + int(loud[0]) if loud.size else seam}:
+            first = max(0, place - _BLEND)
+            begin = max(range(first, place + 1), key=lambda one: float(errors[one : one + _BLEND].sum()))
+            blended[begin : begin + _BLEND] = True
+    return blended
