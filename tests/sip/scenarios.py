@@ -103,8 +103,8 @@ BYE = request("BYE", 99) + expect(200, plain=True)
 HUNG_UP = expect("BYE", within_ms=30_000) + respond("200 OK")
 REFUSED_ACK = request("ACK", 1, first=True)
 
-TALK_AND_BYE = _scenario(TALKING, pause(), BYE)
-VANISH = _scenario(TALKING, pause())
+TALK_AND_BYE = _scenario(CALL, TALK, pause(), BYE)
+VANISH = _scenario(CALL, TALK, pause())
 """Says no BYE; its sound stops when sipp ends."""
 WAIT_FOR_BYE = _scenario(TALKING, HUNG_UP)
 BYES_CROSS = _scenario(TALKING, expect("BYE", within_ms=30_000), BYE)
@@ -115,7 +115,7 @@ DELAYED_OFFER = _scenario(
     request("INVITE", 1, first=True), PROVISIONAL, expect(200), request("ACK", 1, body=_sdp()), TALK, pause(), BYE
 )
 EARLY_MEDIA = _scenario(
-    INVITE, expect(100, optional=True), expect(180, optional=True), expect(183), expect(200), TALK, ACK, pause(), BYE
+    INVITE, expect(100, optional=True), expect(180, optional=True), expect(183), expect(200), ACK, TALK, pause(), BYE
 )
 _GIVEN_UP = (  # the 200 of the CANCEL and the 487 of the INVITE come in any order, by UDP and through proxies
     expect(180, optional=True)
@@ -128,7 +128,8 @@ CANCEL = _scenario(INVITE, expect(100, optional=True), expect(180), pause(), _CA
 CANCEL_AT_ONCE = _scenario(INVITE, expect(100), _CANCELLED)
 """Gives up as soon as it knows that the INVITE arrived, while the other side is still making its mind up."""
 HOLD = _scenario(
-    TALKING,
+    CALL,
+    TALK,
     pause(),
     request("INVITE", 2, body=_sdp(2, "sendonly")) + expect(100, optional=True) + expect(200) + request("ACK", 2),
     pause(),
@@ -148,7 +149,7 @@ _TIMER = ("Supported: timer", "Require: timer")
 def _timed(refresher: str, allow: str) -> str:
     """Call with a session timer (RFC 4028) of 90 s, the shortest."""
     headers = (f"Allow: {allow}", "Supported: timer", f"Session-Expires: 90;refresher={refresher}", "Min-SE: 90")
-    return request("INVITE", 1, *headers, body=_sdp(), first=True) + PROVISIONAL + expect(200) + TALK + ACK
+    return request("INVITE", 1, *headers, body=_sdp(), first=True) + PROVISIONAL + expect(200) + ACK + TALK
 
 
 _WITH_UPDATE, _WITHOUT_UPDATE = "INVITE, ACK, BYE, CANCEL, UPDATE", "INVITE, ACK, BYE, CANCEL"
