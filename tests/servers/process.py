@@ -25,9 +25,16 @@ a short-lived worker thread would be killed with it.
 """
 _SPARE_PORTS = range(20_000, 32_000)
 """Below the ephemeral range (32768 and up), so no outgoing connection takes the port of a server that is down."""
-_PART = len(_SPARE_PORTS) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-_OURS = _SPARE_PORTS[int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) * _PART :][:_PART]
-"""Processes of one test run choose from ports of their own: a free one may be that of a server yet to start."""
+_RTP_PORTS = range(10_000, 20_000)
+
+
+def _ours(ports: range) -> range:
+    """Return a process's own part: a free port of another's may be that of a server yet to start, or of a call."""
+    part = len(ports) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return ports[int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) * part :][:part]
+
+
+_OURS = _ours(_SPARE_PORTS)
 _random = random.SystemRandom()  # pytest-randomly seeds the shared one: parallel runs would choose the same ports
 _given: set[int] = set()
 
@@ -45,6 +52,13 @@ def free_ports(count: int) -> int:
         if ports.isdisjoint(_given) and all(map(_is_free, ports)):
             _given.update(ports)
             return first
+
+
+def rtp_ports(count: int) -> tuple[int, int]:
+    """Return the first and the last of so many UDP ports for media, of which PJSIP takes those that are free."""
+    ours = _ours(_RTP_PORTS)
+    first = _random.randrange(ours.start, ours.stop - count, 2)
+    return first, first + count - 1
 
 
 def _is_free(port: int) -> bool:

@@ -12,7 +12,9 @@ from contextlib import suppress
 from typing import Self
 
 SESSION = "v=0\r\no=a 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
-SDP = SESSION + "m=audio 40000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+NO_RTP = 9998
+"""Where nobody listens: PJSIP would take sound that comes to a call of another test for that of its caller."""
+SDP = SESSION + f"m=audio {NO_RTP} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
 _NUMBERS = itertools.count(1)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,21 +12,18 @@ import psutil
 from tests import voice
 from tests.servers.gateway import GatewayProcess
 from tests.servers.mail_core import Core
-from tests.servers.process import free_port, wait_until
+from tests.servers.process import free_port, rtp_ports, wait_until
 from tests.sip import sound
 from tests.sip.sound import Pcm
 
 CHANNEL = "phone"
-_RTP = (10_000, 19_000)  # below the ports that servers of tests get
-RTP_EACH = 800
 T = TypeVar("T")
-_random = random.SystemRandom()
 
 
 def line(port: int, *, channel: str = CHANNEL, **options: str) -> str:
     """Write a channel of kind ``sip`` as TOML; options are TOML values."""
-    first = _random.randrange(*_RTP, 2)
-    usual = {"listen": f'"127.0.0.1:{port}"', "rtp_ports": f"[{first}, {first + RTP_EACH}]", "invites_per_minute": "0"}
+    media = list(rtp_ports(800))
+    usual = {"listen": f'"127.0.0.1:{port}"', "rtp_ports": f"{media}", "invites_per_minute": "0"}
     lines = "".join(f"{name} = {value}\n" for name, value in {**usual, **options}.items())
     return f'[channels.{channel}]\nkind = "sip"\n{lines}'
 

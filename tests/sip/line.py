@@ -25,7 +25,7 @@ from normalizer.methods import REQUESTS
 from normalizer.model import ChannelRef
 from normalizer.raw import Event, RawEvent
 from tests.contexts import make_context
-from tests.servers.process import free_port
+from tests.servers.process import free_port, rtp_ports
 
 PATIENCE_SECS = 40.0
 
@@ -161,7 +161,8 @@ async def running(
 ) -> AsyncIterator[Line]:
     """Run a channel with `options`; `line` continues with what an earlier one knew (its folder is the same)."""
     line = line or Line(folder)
-    config = msgspec.convert({"listen": f"127.0.0.1:{line.port}", "rtp_ports": [40_000, 49_999], **options}, SipConfig)
+    usual = {"listen": f"127.0.0.1:{line.port}", "rtp_ports": list(rtp_ports(800))}
+    config = msgspec.convert({**usual, **options}, SipConfig)
     folder.mkdir(exist_ok=True)
     store = EmbeddedDeduplicator(folder / "dedup.db")
     await store.open()

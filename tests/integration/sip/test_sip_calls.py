@@ -13,7 +13,7 @@ import pytest
 from normalizer.rpc import RpcError
 from tests.servers.sipp import Sipp
 from tests.sip import scenarios, sound
-from tests.sip.agent import SDP, Agent, Media
+from tests.sip.agent import NO_RTP, SDP, Agent, Media
 from tests.sip.line import Line, running
 
 VOICE = sound.sweep(4.0)
@@ -198,7 +198,7 @@ async def test_who_is_refused_for_now_is_told_when_to_come_again(tmp_path: Path)
 async def test_packets_that_are_lost_and_late_are_counted_and_lower_the_score(tmp_path: Path) -> None:
     async with running(tmp_path, transcribe=False) as line:
         with Agent(line.port) as agent, Media() as media:
-            agent.send(agent.message(body=SDP.replace("40000", str(media.port))))
+            agent.send(agent.message(body=SDP.replace(str(NO_RTP), str(media.port))))
             answers = await asyncio.to_thread(agent.answers, 0.5)
             (port,) = {int(found[1]) for one in answers if (found := re.search(rb"m=audio (\d+)", one))}
             await asyncio.to_thread(media.send, port, [number for number in range(150) if number % 5])
