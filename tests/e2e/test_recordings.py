@@ -74,7 +74,8 @@ recording = {{ {recording} }}
 
     def size(self) -> int:
         """How large the recording in progress is."""
-        return max((path.stat().st_size for path in self.recordings.glob("*") if path.suffix != ".json"), default=0)
+        sound_files = (path for path in self.recordings.glob("*") if ".json" not in path.suffixes)
+        return max((path.stat().st_size for path in sound_files), default=0)
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         lines = (json.loads(line) for line in self.gateway.logs().splitlines() if line.startswith("{"))
