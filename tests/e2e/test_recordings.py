@@ -176,7 +176,7 @@ async def test_a_gateway_that_is_told_to_stop_stores_its_last_recordings(telepho
 
 async def test_a_full_disk_costs_sound_and_no_call(telephony: Callable[..., Telephony]) -> None:
     line = telephony()
-    phone = asyncio.get_running_loop().create_task(line.call(5))
+    phone = asyncio.get_running_loop().create_task(line.call(7))
     await line.until(lambda: line.size() > 32_000)
     limits = resource.prlimit(line.gateway.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(line.gateway.pid, resource.RLIMIT_FSIZE, (64_000, limits[1]))

@@ -13,7 +13,7 @@ from typing_extensions import override
 from connectors.api import Delivery, Reply
 from gateway.web.public import Endpoint
 from gateway.web.tap import Parsed, Tap, possible
-from tests.integration.test_public_server import GOOD, LIMIT, Lab, Shop, post, serving
+from tests.integration.test_public_server import GOOD, LIMIT, Client, Lab, Shop, post, serving
 
 
 @pytest.fixture
@@ -140,6 +140,15 @@ TO_QUICK = post(b"{}", path="/c/quick")
 REFUSAL = Reply(status=503, body=b"busy", headers={"Retry-After": "7"})
 
 
+async def asked(lab: Lab) -> tuple[Quick, Client]:
+    """Deliver to a connector that is about to answer."""
+    quick, client = Quick(), await lab.connect()
+    lab.endpoints["quick"] = Endpoint(quick, LIMIT)
+    await client.send(TO_QUICK)
+    await quick.arrived.wait()
+    return quick, client
+
+
 async def test_a_delivery_that_waits_has_no_task(lab: Lab) -> None:
     quick = Quick()
     lab.endpoints["quick"] = Endpoint(quick, LIMIT)
@@ -205,11 +214,7 @@ async def test_who_hangs_up_while_answers_are_written_keeps_nobody_from_theirs(l
 
 
 async def test_requests_behind_a_delivery_without_a_task_wait_for_it(lab: Lab) -> None:
-    quick = Quick()
-    lab.endpoints["quick"] = Endpoint(quick, LIMIT)
-    client = await lab.connect()
-    await client.send(TO_QUICK)
-    await quick.arrived.wait()
+    quick, client = await asked(lab)
     await client.send(GOOD)
     await asyncio.sleep(0.05)
     assert lab.shop.taken == []
@@ -315,11 +320,7 @@ async def test_deliveries_with_the_same_head_are_told_alike_and_another_head_is_
 
 
 async def test_an_answer_that_became_ready_while_the_server_ends_is_still_written(lab: Lab) -> None:
-    quick = Quick()
-    lab.endpoints["quick"] = Endpoint(quick, LIMIT)
-    client = await lab.connect()
-    await client.send(TO_QUICK)
-    await quick.arrived.wait()
+    quick, client = await asked(lab)
     quick.answers.pop()(Reply(body=b"done"))
     await lab.server.close(5.0)
     assert (await client.answer()).body == b"done"

@@ -14,8 +14,14 @@ from typing import Self
 SESSION = "v=0\r\no=a 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
 NO_RTP = 9998
 """Where nobody listens: PJSIP would take sound that comes to a call of another test for that of its caller."""
-SDP = SESSION + f"m=audio {NO_RTP} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+FRAME = 160
+"""Bytes of G.711 in 20 ms."""
 _NUMBERS = itertools.count(1)
+
+
+def sdp(port: int = NO_RTP) -> str:
+    """Offer G.711, to be sent to `port`."""
+    return SESSION + f"m=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
 
 
 def unique() -> str:
@@ -52,7 +58,7 @@ class Agent(Udp):
     def message(
         self,
         method: str = "INVITE",
-        body: str | bytes = SDP,
+        body: str | bytes = sdp(),
         *,
         uri: str | None = None,
         via: str | None = None,
@@ -115,6 +121,10 @@ class Agent(Udp):
 
     def hang_up(self, answers: list[bytes]) -> None:
         """End the calls that were taken, ACK and BYE for every 2xx of an INVITE, and acknowledge refusals."""
+        self.acknowledge(answers, bye=True)
+
+    def acknowledge(self, answers: list[bytes], *, bye: bool = False) -> None:
+        """Send an ACK for each final answer to an INVITE, and a BYE behind that of a 2xx if so wished."""
         for answer in answers:
             head = answer.decode("latin1").split("\r\n")
             named = {line.partition(":")[0].strip().lower(): line for line in head[1:] if ":" in line}
@@ -127,18 +137,20 @@ class Agent(Udp):
             dialog = {name: line + "\r\n" for name, line in same.items()}
             if head[0].startswith("SIP/2.0 2"):
                 self.send(self.message("ACK", "", **dialog, cseq=f"{number} ACK"))
-                self.send(self.message("BYE", "", **dialog, cseq=f"{int(number) + 1} BYE"))
+                if bye:
+                    self.send(self.message("BYE", "", **dialog, cseq=f"{int(number) + 1} BYE"))
             else:  # of the same transaction
                 self.send(self.message("ACK", "", **dialog, via=named["via"] + "\r\n", cseq=f"{number} ACK"))
 
 
 class Media(Udp):
-    """Sends RTP (RFC 3550), of silence in mu-law."""
+    """Sends RTP (RFC 3550)."""
 
-    def send(self, port: int, numbers: Iterable[int]) -> None:
-        """Send packets of 20 ms with these sequence numbers, each at its time."""
+    def send(self, port: int, numbers: Iterable[int], ulaw: bytes = b"") -> None:
+        """Send packets of 20 ms with these sequence numbers, each at its time: of `ulaw`, and silence behind it."""
         began = time.monotonic()
         for number in numbers:
             time.sleep(max(0.0, began + number * 0.02 - time.monotonic()))
-            head = struct.pack("!BBHII", 0x80, 0, number, number * 160, 7)
-            self._socket.sendto(head + b"\xff" * 160, ("127.0.0.1", port))
+            head = struct.pack("!BBHII", 0x80, 0, number, number * FRAME, 7)
+            frame = ulaw[number * FRAME :][:FRAME].ljust(FRAME, b"\xff")
+            self._socket.sendto(head + frame, ("127.0.0.1", port))

@@ -81,7 +81,7 @@ def trace(sent: Pcm, heard: Pcm) -> list[Found]:
 
     Anywhere whole frames may have been inserted: a jitter buffer does so when a packet is late. Nothing may be missing,
     changed, or elsewhere; a window of which that is not so is unlike. The very first frame is not looked at: it is lost
-    where it comes before PJSIP's bridge listens (connectors/sip/README.md).
+    where it comes before PJSIP's bridge listens (connectors/sip/README.md, "the caller speaks at once").
     """
     if sent.size < WINDOW:
         return []

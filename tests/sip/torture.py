@@ -6,7 +6,7 @@ import random
 import struct
 from collections.abc import Iterator
 
-from tests.sip.agent import SDP, SESSION, Agent
+from tests.sip.agent import SESSION, Agent, sdp
 
 _AUDIO = SESSION + "m=audio 4000 RTP/AVP 0\r\n"
 
@@ -158,7 +158,7 @@ def _methods(a: Agent) -> dict[str, bytes]:
         "PUBLISH": a.message("PUBLISH", "x"),
         "MESSAGE": a.message("MESSAGE", "hello" * 100, kind="text/plain"),
         "INFO": a.message("INFO", "Signal=99999\r\nDuration=abc\r\n", kind="application/dtmf-relay"),
-        "UPDATE": a.message("UPDATE", SDP),
+        "UPDATE": a.message("UPDATE", sdp()),
     }
 
 

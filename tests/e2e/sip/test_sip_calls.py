@@ -9,12 +9,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import vosk
 
+from asr.engine import UNKNOWN
 from tests import voice
 from tests.servers.phone import Phone, heard, up
 from tests.servers.process import free_port
 from tests.servers.sipp import Sipp
-from tests.sip import scenarios, sound, words
+from tests.sip import scenarios, sound
 from tests.sip.exchange import Exchange, ears
 from tests.sip.sound import Pcm
 
@@ -68,10 +70,11 @@ async def test_what_is_said_is_recorded_as_it_was_and_understood(exchange: Excha
         await leg.hang_up()
         call = exchange.of(phone.ports["udp"])
     recorded = exchange.recording(call)
+    assert sound.lost(said, recorded[:, 0]) == []
     assert sound.lost(GREETING, recorded[:, 1]) == []
     assert sound.lost(GREETING, heard(leg)) == []
     assert abs(len(recorded) * 1000 / sound.RATE - exchange.wait("call.ended", call)["talk_ms"]) < 1000
-    assert exchange.words(call) == words.directly(said, recorded[:, 0])
+    assert exchange.words(call) == voice.SAMPLES["en_seen_us"]
     told = [one["method"] for one in exchange.core.events if one["params"].get("call_id") == call]
     assert told[:2] == ["call.offered", "call.answered"]
     assert told.count("call.ended") == 1
@@ -82,7 +85,7 @@ async def test_a_call_is_encrypted_when_the_caller_asks_for_it(exchange: Exchang
         await say(phone, f"sip:100@127.0.0.1:{TLS_PORT};transport=tls", voice.pcm("en_seen_gb"))
     call = exchange.wait_for(lambda: [one for one in exchange.told("call.answered") if one.get("srtp")])[0]["call_id"]
     assert exchange.told("call.offered", call)[0]["transport"] == "tls"
-    assert exchange.words(call) == words.directly(samples("en_seen_gb"), exchange.recording(call)[:, 0])
+    assert exchange.words(call) == voice.SAMPLES["en_seen_gb"]
 
 
 async def test_keys_come_by_rtp_and_by_info(exchange: Exchange, make_sipp: MakeSipp) -> None:
@@ -134,10 +137,34 @@ async def test_the_whole_way_costs_no_word(exchange: Exchange) -> None:
     async with Phone() as phone, asyncio.TaskGroup() as group:
         for name in voice.SPOKEN:
             group.create_task(one(phone, name))
+    vosk.SetLogLevel(-1)
+    model = vosk.Model(str(voice.MODEL))
     for name, text in voice.SPOKEN.items():
         call = exchange.marked("x-sample", name)
-        through, direct = exchange.words(call), words.directly(samples(name), exchange.recording(call)[:, 0])
-        assert voice.errors(text, through) <= voice.errors(text, direct), (name, through, direct)
+        through, recorded = exchange.words(call), exchange.recording(call)[:, 0]
+        assert sound.lost(samples(name), recorded) == []
+        offline = _recognise(model, _as_it_came(samples(name), recorded))
+        assert voice.errors(text, through) <= voice.errors(text, offline), (name, through, offline)
+
+
+def _as_it_came(sent: Pcm, recorded: Pcm) -> bytes:
+    """Return what was sent, beginning when it did in the call; or what was recorded, if a jitter buffer inserted sound.
+
+    Vosk computes the model for every third frame of 10 ms, and whether it hears the "i" in "can i talk" depends on
+    which.
+    """
+    found = sound.trace(sent, recorded)
+    if any(one.inserted for one in found):
+        return np.ascontiguousarray(recorded).tobytes()
+    return np.concatenate([np.zeros(found[0].lag, dtype="<i2"), sent, np.zeros(sound.RATE, dtype="<i2")]).tobytes()
+
+
+def _recognise(model: vosk.Model, pcm: bytes) -> str:
+    recogniser = vosk.KaldiRecognizer(model, voice.RATE)
+    pieces = (pcm[start : start + 960] for start in range(0, len(pcm), 960))
+    texts = [recogniser.Result() for piece in pieces if recogniser.AcceptWaveform(piece)]
+    said = " ".join(msgspec.json.decode(text)["text"] for text in (*texts, recogniser.FinalResult()))
+    return " ".join(word for word in said.split() if word != UNKNOWN)
 
 
 @pytest.mark.parametrize("name", ["silence_digital", "noise_white"])

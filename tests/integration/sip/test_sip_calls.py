@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from normalizer.rpc import RpcError
 from tests.servers.sipp import Sipp
 from tests.sip import scenarios, sound
-from tests.sip.agent import NO_RTP, SDP, Agent, Media
+from tests.sip.agent import Agent, Media, sdp
 from tests.sip.line import Line, running
 
 VOICE = sound.sweep(4.0)
@@ -49,6 +50,33 @@ async def test_a_call_is_answered_recorded_and_told(tmp_path: Path) -> None:
         heard = sound.read(blob)[:, 0]
         assert sound.lost(VOICE[:16_000], heard) == []
         assert ready.get("complete", True)
+
+
+@pytest.mark.parametrize("wait_secs", [0.0, 0.2])
+async def test_of_who_speaks_at_once_the_first_packet_may_be_lost_and_no_more(tmp_path: Path, wait_secs: float) -> None:
+    async with running(tmp_path, record=True, transcribe=False) as line:
+        with Agent(line.port) as agent, Media() as media:
+            await asyncio.to_thread(speak_when_answered, agent, media, wait_secs)
+        ready = await line.until("call.recording.ready")
+    heard = sound.read(tmp_path / "blobs" / ready["media"]["sha256"][:2] / ready["media"]["sha256"])[:, 0]
+    assert sound.lost(VOICE[:16_000], heard) == []  # all but the first packet
+    found = sound.trace(VOICE[:16_000], heard)[0]
+    begin = found.lag - found.inserted
+    first = heard[begin : begin + sound.FRAME]
+    assert not wait_secs or sound.likeness(VOICE[: sound.FRAME], first) > sound.ALIKE
+
+
+def speak_when_answered(agent: Agent, media: Media, wait_secs: float) -> None:
+    agent.send(agent.message(body=sdp(media.port)))
+    answers: list[bytes] = []
+    while not (taken := [one for one in answers if one.startswith(b"SIP/2.0 200")]):
+        answers += agent.answers(0.001)
+    found = re.search(rb"m=audio (\d+)", taken[0])
+    assert found is not None
+    agent.acknowledge(taken)
+    time.sleep(wait_secs)
+    media.send(int(found[1]), range(150), sound.encode_ulaw(VOICE[:16_000]))
+    agent.hang_up(taken)
 
 
 async def test_the_core_answers_holds_resumes_and_hangs_up(tmp_path: Path) -> None:
@@ -198,7 +226,7 @@ async def test_who_is_refused_for_now_is_told_when_to_come_again(tmp_path: Path)
 async def test_packets_that_are_lost_and_late_are_counted_and_lower_the_score(tmp_path: Path) -> None:
     async with running(tmp_path, transcribe=False) as line:
         with Agent(line.port) as agent, Media() as media:
-            agent.send(agent.message(body=SDP.replace(str(NO_RTP), str(media.port))))
+            agent.send(agent.message(body=sdp(media.port)))
             answers = await asyncio.to_thread(agent.answers, 0.5)
             (port,) = {int(found[1]) for one in answers if (found := re.search(rb"m=audio (\d+)", one))}
             await asyncio.to_thread(media.send, port, [number for number in range(150) if number % 5])
